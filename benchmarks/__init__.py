@@ -1,0 +1,1 @@
+"""What measures sealift against the machine and against its peers."""

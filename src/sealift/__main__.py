@@ -1,0 +1,21 @@
+"""The `sealift` command."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    if sys.argv[1:] == ["--version"]:  # the command line takes longer to load than to answer this
+        from sealift import __version__
+
+        print(f"sealift {__version__}")
+        return
+    from sealift.cli.app import run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""CRC64NVME, the checksum that S3 can hold for a whole object however it was cut into parts.
+
+Because it is linear, the value of the whole follows from the values of the pieces and their sizes:
+no byte is read twice. https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Iterable
+
+from awscrt.checksums import combine_crc64nvme, crc64nvme
+
+Buffer = bytes | bytearray | memoryview
+
+
+def crc64(data: Buffer, previous: int = 0) -> int:
+    """CRC64NVME of `data` appended to what has the value `previous`."""
+    return int(crc64nvme(data, previous))
+
+
+def combine(pieces: Iterable[tuple[int, int]]) -> int:
+    """The value of the whole from (value, size) of its pieces in order."""
+    whole = 0
+    for crc, size in pieces:
+        whole = int(combine_crc64nvme(whole, crc, size))
+    return whole
+
+
+def encode(crc: int) -> str:
+    """The form of the `x-amz-checksum-crc64nvme` header: base64 of 8 bytes, big-endian."""
+    return base64.b64encode(crc.to_bytes(8, "big")).decode()
+
+
+def decode(text: str | None) -> int | None:
+    """The number in a header, or None when there is none or it is no whole-object value."""
+    if text is None:
+        return None
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return int.from_bytes(raw, "big") if len(raw) == 8 else None
+
+
+def content_md5(data: Buffer) -> str:
+    """The Content-MD5 header of `data` (RFC 1864), for servers that check nothing else."""
+    return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()

@@ -1,0 +1,1 @@
+"""The command line: arguments become one frozen Options, outcomes become exit codes."""

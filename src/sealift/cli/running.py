@@ -1,0 +1,162 @@
+"""Runs one command of the engine: settings, console, signals, exit code.
+
+Exit codes: 0 all done; 1 some objects failed, each named; 2 wrong usage, settings or key, nothing
+started; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NoReturn
+
+import anyio
+
+from sealift.cli.shared import Shared
+from sealift.console import open_console
+from sealift.console.text import escape
+from sealift.engine import Engine
+from sealift.errors import Interrupted, ObjectError, SealiftError, UsageError
+from sealift.events import Reporter
+from sealift.model import DEFAULT_PART_SIZE, parse_size
+from sealift.options import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, Options
+from sealift.settings import Settings, read_settings
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+Command = Callable[[Engine], Awaitable[None]]
+
+
+@contextmanager
+def usage_checked(shared: Shared) -> Iterator[Settings]:
+    """The settings, for a block that checks arguments: what is wrong ends the process with 2."""
+    try:
+        if shared.log_level is not None:
+            _configure_logging(shared.log_level)
+        settings = read_settings(shared.env_file, shared.key_file, os.environ)
+        for name, value in settings.aws.items():
+            os.environ.setdefault(name, value)
+        yield settings
+    except UsageError as error:
+        fail(error)
+
+
+def execute(
+    shared: Shared,
+    settings: Settings,
+    command: Command,
+    *,
+    heading: str,
+    answer: Sequence[str] = (),
+) -> NoReturn:
+    """Run a transfer under a console; print the `answer` lines that it left; exit."""
+    try:
+        options = make_options(shared, settings, sealed=True)
+        with open_console(
+            quiet=shared.quiet,
+            json=shared.json,
+            progress=not shared.no_progress,
+            heading=heading,
+            key_id=options.customer_key.key_id if options.customer_key else None,
+        ) as console:
+            run_engine(options, console, command)
+    except SealiftError as error:
+        fail(error)
+    if console.tally.failed_count:
+        raise SystemExit(EXIT_FAILED)
+    if not shared.json:
+        for line in answer:
+            print(escape(line))
+    raise SystemExit(0)
+
+
+def execute_quietly(
+    shared: Shared, settings: Settings, command: Command, *, sealed: bool = True
+) -> NoReturn:
+    """Run a command that prints its own answer; exit."""
+    try:
+        run_engine(make_options(shared, settings, sealed=sealed), None, command)
+    except SealiftError as error:
+        fail(error)
+    raise SystemExit(0)
+
+
+def fail(error: SealiftError) -> NoReturn:
+    """Say what is wrong on stderr, and exit with the code of this kind of error."""
+    if isinstance(error, Interrupted):
+        print(escape(str(error)), file=sys.stderr)
+        raise SystemExit(EXIT_INTERRUPTED)
+    print(f"sealift: {escape(str(error))}", file=sys.stderr)
+    raise SystemExit(EXIT_FAILED if isinstance(error, ObjectError) else EXIT_USAGE)
+
+
+def make_options(shared: Shared, settings: Settings, *, sealed: bool) -> Options:
+    """The engine's options from flags and settings. Raises UsageError."""
+    return Options(
+        customer_key=settings.require_customer_key() if sealed else None,
+        profile=shared.profile or settings.profile,
+        region=shared.region,
+        endpoint_url=shared.endpoint_url,
+        ca_bundle=shared.ca_bundle,
+        concurrency=DEFAULT_CONCURRENCY if shared.concurrency is None else shared.concurrency,
+        part_size=parse_size(shared.part_size) if shared.part_size else DEFAULT_PART_SIZE,
+        memory=parse_size(shared.memory) if shared.memory else DEFAULT_MEMORY,
+        max_bandwidth=parse_size(shared.max_bandwidth) if shared.max_bandwidth else None,
+    )
+
+
+def run_engine(options: Options, reporter: Reporter | None, command: Command) -> None:
+    """Run `command` on an engine, on uvloop where it exists. Raises SealiftError."""
+
+    async def work() -> None:
+        async with Engine(options, reporter) as engine:
+            await command(engine)
+
+    use_uvloop = importlib.util.find_spec("uvloop") is not None
+    anyio.run(_interruptible, work, backend="asyncio", backend_options={"use_uvloop": use_uvloop})
+
+
+async def _interruptible(work: Callable[[], Awaitable[None]]) -> None:
+    """Run `work`; the first SIGINT or SIGTERM cancels it cleanly, the second ends the process."""
+    interrupted = False
+    failure: BaseException | None = None
+
+    async def watch(scope: anyio.CancelScope) -> None:
+        nonlocal interrupted
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for _ in signals:
+                if interrupted:
+                    os._exit(EXIT_INTERRUPTED)
+                interrupted = True
+                scope.cancel()
+
+    async with anyio.create_task_group() as group:
+        with anyio.CancelScope() as scope:
+            group.start_soon(watch, scope)
+            try:
+                await work()
+            except Exception as error:  # noqa: BLE001 - raised below, out of the task group
+                failure = error
+        group.cancel_scope.cancel()
+    if interrupted:
+        raise Interrupted("interrupted", hint="run the same command again to go on")
+    if failure is not None:
+        raise failure
+
+
+def _configure_logging(level: str) -> None:
+    number = logging.getLevelNamesMapping().get(level.upper())
+    if number is None:
+        raise UsageError(
+            f"{level!r} is no log level", hint="give debug, info, warning, error or critical"
+        )
+    logging.basicConfig(
+        level=number, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )

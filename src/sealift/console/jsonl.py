@@ -1,0 +1,130 @@
+r"""JSON Lines on stdout: one object a line, pure ASCII, for programs.
+
+Every line has `event`; `name` is the object's name as the run reports it, unescaped. Bytes of a
+file name that are not UTF-8 appear as lone surrogates `\udc80` to `\udcff` (PEP 383). Sizes are in
+bytes, times in seconds. Readers must ignore events and fields they do not know.
+
+    {"event": "done", "name": str, "location": "s3://...", "direction": "upload" | "download",
+     "size": int, "checked": bool}         + "note": str if there is one
+    {"event": "failed", "name": str, "error": str, "hint": str, "cause": str | null, "type": str}
+    {"event": "skipped", "name": str, "reason": str}
+    {"event": "retried", "name": str, "attempt": int, "delay": float, "error": str,
+     "cause": str | null}
+    {"event": "noted", "text": str}
+    {"event": "summary", "version": 1, "status": "complete" | "failed" | "interrupted" | "stopped",
+     "error": str, "heading": str, "key_id": str | null, "elapsed": float,
+     "planned_count": int, "planned_size": int, "plan_complete": bool,
+     "done_count": int, "done_size": int, "checked_count": int, "failed_count": int,
+     "skipped": {reason: int}, "retry_count": int}
+
+`checked`: a checksum stored with the object agreed. `cause`: the name of an `errors.Cause` in
+lower case (`throttled`, `reset`, `permanent`, ...). `type`: the class of the error. `attempt`
+counts from 1, the first. The summary is the last line, once, also when the run was interrupted;
+`stopped` means that an error ended it, which is then in `error`. `version` grows when a field goes
+or changes its meaning.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any, ClassVar
+
+from sealift.console.screen import Console
+from sealift.console.summary import Outcome
+from sealift.errors import ObjectError, SealiftError
+from sealift.events import Event, Failed, Finished, Noted, Retried, Skipped, Tally
+
+VERSION = 1
+
+
+class JsonConsole(Console):
+    INTERVAL: ClassVar[float] = 0.1
+
+    def _keeps(self, event: Event) -> bool:
+        return isinstance(event, Failed | Finished | Noted | Retried | Skipped)
+
+    def _draw(self, events: list[Event]) -> None:
+        self._write([found for event in events if (found := record(event))])
+
+    def _close(self, outcome: Outcome) -> None:
+        self._write([summary_record(self.tally, outcome)])
+
+    def _write(self, records: list[dict[str, Any]]) -> None:
+        if not records:
+            return
+        try:
+            sys.stdout.write("".join(f"{json.dumps(item)}\n" for item in records))
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # the reader has seen enough; keep the interpreter from failing at its last flush
+            # https://docs.python.org/3/library/signal.html#note-on-sigpipe
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, sys.stdout.fileno())
+            os.close(null)
+            raise
+
+
+def record(event: Event) -> dict[str, Any] | None:
+    """The line for `event`, None for events that get none."""
+    match event:
+        case Finished(job, checked, note):
+            done: dict[str, Any] = {
+                "event": "done",
+                "name": job.path,
+                "location": str(job.location),
+                "direction": job.direction.value,
+                "size": job.size,
+                "checked": checked,
+            }
+            return done | ({"note": note} if note else {})
+        case Failed(name, error):
+            return {
+                "event": "failed",
+                "name": name,
+                "error": error.message,
+                "hint": error.hint,
+                "cause": _cause(error),
+                "type": type(error).__name__,
+            }
+        case Skipped(name, reason):
+            return {"event": "skipped", "name": name, "reason": reason}
+        case Retried(name, attempt, delay, error):
+            return {
+                "event": "retried",
+                "name": name,
+                "attempt": attempt,
+                "delay": round(delay, 3),
+                "error": error.message,
+                "cause": _cause(error),
+            }
+        case Noted(text):
+            return {"event": "noted", "text": text}
+    return None
+
+
+def summary_record(tally: Tally, outcome: Outcome) -> dict[str, Any]:
+    """The last line."""
+    return {
+        "event": "summary",
+        "version": VERSION,
+        "status": outcome.status.value,
+        "error": outcome.message,
+        "heading": outcome.heading,
+        "key_id": outcome.key_id,
+        "elapsed": round(outcome.elapsed, 3),
+        "planned_count": tally.planned_count,
+        "planned_size": tally.planned_size,
+        "plan_complete": tally.plan_complete,
+        "done_count": tally.done_count,
+        "done_size": tally.done_size,
+        "checked_count": tally.checked_count,
+        "failed_count": tally.failed_count,
+        "skipped": tally.skipped,
+        "retry_count": tally.retry_count,
+    }
+
+
+def _cause(error: SealiftError) -> str | None:
+    return error.cause.name.lower() if isinstance(error, ObjectError) else None

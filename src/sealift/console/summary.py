@@ -1,0 +1,125 @@
+"""The end of a run in words: what moved, what did not and why. Pure."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from sealift.console.text import count, escape, frequency, rate, size, span
+from sealift.events import Tally
+
+MAX_NAMED = 20
+
+
+class Status(enum.Enum):
+    COMPLETE = "complete"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended; `message` is the error that stopped it, if it has one for the user."""
+
+    status: Status
+    elapsed: float
+    heading: str = ""
+    key_id: str | None = None
+    message: str = ""
+
+
+def is_empty(tally: Tally) -> bool:
+    """Whether the run did not even get to its first object."""
+    return not (tally.planned_count or tally.done_count or tally.failed_count or tally.skipped)
+
+
+def title(tally: Tally, outcome: Outcome) -> str:
+    """`restore s3://b/p to tmp/: complete`."""
+    match outcome.status:
+        case Status.FAILED:
+            ending = f"{count(tally.failed_count, 'object')} failed"
+        case Status.STOPPED:
+            ending = "stopped by an error"
+        case Status.COMPLETE if not tally.done_count:
+            ending = "nothing to do"
+        case _:
+            ending = outcome.status.value
+    return f"{escape(outcome.heading)}: {ending}" if outcome.heading else ending
+
+
+def rows(tally: Tally, outcome: Outcome) -> list[tuple[str, str]]:
+    """The closing table: label and value."""
+    done = tally.done_count
+    table = [("moved", f"{count(done, 'object')}, {size(tally.done_size)}")]
+    if tally.skipped:
+        reasons = sorted(tally.skipped.items(), key=lambda item: (-item[1], item[0]))
+        table += [
+            ("" if index else "skipped", f"{n:,} {escape(reason)}")
+            for index, (reason, n) in enumerate(reasons)
+        ]
+    table.append(("failed", f"{tally.failed_count:,}"))
+    if outcome.status in (Status.INTERRUPTED, Status.STOPPED):
+        left = max(tally.planned_count - done - tally.failed_count, 0)
+        more = "" if tally.plan_complete else ", and what was not planned yet"
+        table.append(("not moved", count(left, "object") + more))
+    took = span(outcome.elapsed)
+    if done and outcome.elapsed > 0:
+        took += f", {rate(tally.done_size / outcome.elapsed)}"
+        took += f", {frequency(done / outcome.elapsed)[:-2]} objects/s"
+    table.append(("time", took))
+    if tally.retry_count:
+        table.append(("retries", f"{tally.retry_count:,}"))
+    if done:
+        agreed = f"{tally.checked_count:,} of {done:,} against a stored checksum"
+        table.append(("verified", agreed))
+    if outcome.key_id is not None:
+        table.append(("key id", escape(outcome.key_id)))
+    return table
+
+
+def failed_names(tally: Tally) -> list[tuple[str, str]]:
+    """Name and error of the first failures, then how many more there are."""
+    named = [(escape(f.name), escape(str(f.error))) for f in tally.failures[:MAX_NAMED]]
+    if tally.failed_count > len(named):
+        named.append((f"and {tally.failed_count - len(named):,} more", ""))
+    return named
+
+
+def lines(tally: Tally, outcome: Outcome) -> list[str]:
+    """The summary for a log."""
+    named = [f"{name}: {error}" if error else name for name, error in failed_names(tally)]
+    return [
+        *(["failed objects:"] if named else []),
+        *(f"  {line}" for line in named),
+        title(tally, outcome),
+        *(f"  {label:<10}{value}" for label, value in rows(tally, outcome)),
+    ]
+
+
+def table(tally: Tally, outcome: Outcome) -> RenderableType:
+    """The summary for a terminal; the numbers come last, where the eye is."""
+    parts: list[RenderableType] = []
+    named = failed_names(tally)
+    if named:
+        parts.append(Text("failed objects", style="bold red"))
+    for name, error in named:
+        line = Text(name, style="bold" if error else "", overflow="fold")
+        if error:
+            line.append(f": {error}", style="not bold")
+        parts.append(Padding(line, (0, 0, 0, 2)))
+    bad = outcome.status is not Status.COMPLETE
+    parts.append(Text(title(tally, outcome), style="bold red" if bad else "bold green"))
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True, style="dim")
+    grid.add_column(overflow="fold")
+    for label, value in rows(tally, outcome):
+        alarm = label == "failed" and tally.failed_count
+        grid.add_row(Text(f"  {label}"), Text(value, style="bold red" if alarm else ""))
+    parts.append(grid)
+    return Group(*parts)

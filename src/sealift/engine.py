@@ -1,0 +1,347 @@
+"""The engine: the only place that builds things, and the public Python API.
+
+    async with Engine(Options(customer_key=key), reporter) as engine:
+        await engine.copy("photos/", "s3://bucket/photos/")
+
+A command is one plan run on one schedule:
+
+    plan (walk or LIST)  ->  schedule (workers)  ->  upload | download  ->  wire  ->  S3
+
+Each job is one object. One that fails is reported by name and the others go on; what is wrong with
+the settings raises UsageError before anything is touched. Cancelling a command cleans up.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from itertools import islice
+from types import TracebackType
+from typing import TypeVar
+
+import anyio
+
+from sealift.control import HeadFacts
+from sealift.download import Downloader
+from sealift.errors import ObjectError, UsageError
+from sealift.events import (
+    Event,
+    Failed,
+    Finished,
+    PlanComplete,
+    Planned,
+    Reporter,
+    Silent,
+    Skipped,
+    Started,
+)
+from sealift.files.disk import Disk
+from sealift.files.target import Target
+from sealift.files.walk import Passed, is_directory, walk
+from sealift.memory import Memory
+from sealift.model import Direction, Job, Location, RemoteObject
+from sealift.options import Options
+from sealift.plan import (
+    Naming,
+    check_name,
+    download_job,
+    file_location,
+    is_marker,
+    object_path,
+    prefix_names,
+    random_name,
+    tree_prefix,
+    upload_job,
+)
+from sealift.resources import Resources
+from sealift.schedule import Schedule, first_error
+from sealift.session import Session
+from sealift.upload import Uploader
+from sealift.wire.operations import ObjectClient
+
+T = TypeVar("T")
+
+# Files looked at in one thread hop.
+WALK_BATCH = 256
+
+Plan = AsyncIterator[list[Job]]
+Pages = AsyncIterator[list[RemoteObject]]
+
+
+class Engine:
+    """Moves objects under one customer key; use it as an async context manager."""
+
+    def __init__(self, options: Options, reporter: Reporter | None = None) -> None:
+        self._options = options
+        self._reporter: Reporter = reporter or Silent()
+        self._stack = AsyncExitStack()
+        self._memory = Memory.for_process(options.memory)
+        self._disk = Disk()
+        self._session = Session(options, self._reporter)
+
+    async def __aenter__(self) -> Engine:
+        self._stack.callback(self._disk.close)
+        try:
+            await self._stack.enter_async_context(self._session)
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._stack.aclose()
+
+    # Commands
+
+    async def put(self, path: str, destination: Location) -> None:
+        """Upload one file; a bucket or a name that ends with `/` keeps the file's name."""
+        if await self._is_directory(path):
+            raise UsageError(f"{path} is a directory", hint="use: sealift cp")
+        await self._up_file(path, destination)
+
+    async def get(self, source: Location, destination: str | None = None) -> str:
+        """Download one object, without a destination to `tmp/<uuid4><suffix>`; returns the path."""
+        if destination is None:
+            directory, name = "tmp", random_name(source.name)
+        else:
+            directory, name = await self._object_path(source, destination)
+        await self._down_object(source, directory, name)
+        return os.path.join(directory, name)
+
+    async def copy(self, source: str, destination: str) -> None:
+        """Copy a file, tree, object or prefix, up or down; a trailing `/` means "the contents"."""
+        up, down = destination.startswith("s3://"), source.startswith("s3://")
+        if up and down:
+            raise UsageError("copying from s3 to s3 is not there yet", hint="restore, then cp")
+        if not up and not down:
+            raise UsageError("neither side is an s3:// URI", hint="write s3://BUCKET/NAME")
+        if up:
+            await self._copy_up(source, Location.parse(destination))
+        else:
+            await self._copy_down(Location.parse(source), destination)
+
+    async def restore(
+        self, source: Location, destination: str = "tmp/", naming: Naming = Naming.KEEP
+    ) -> None:
+        """Bring back a prefix, or one object, below `destination`."""
+        pages, cut = await self._find(source)
+        if pages is not None:
+            await self._down_tree(source.bucket, pages, cut, destination, naming)
+            return
+        name = source.name.rsplit("/", 1)[-1]
+        await self._down_object(
+            source, destination, random_name(name) if naming is Naming.UUID else name
+        )
+
+    async def list_level(self, prefix: Location) -> AsyncIterator[RemoteObject | str]:
+        """What is directly below a prefix, by name: objects, and deeper prefixes as text."""
+        await self._session.objects(prefix.bucket)
+        token = None
+        while True:
+            page, prefixes, token = await self._list_page(prefix, token, "/")
+            level: list[RemoteObject | str] = [*page, *prefixes]
+            level.sort(key=lambda entry: entry if isinstance(entry, str) else entry.name)
+            for entry in level:
+                yield entry
+            if token is None:
+                return
+
+    async def stat(self, location: Location) -> HeadFacts:
+        """HEAD of an object with the customer key."""
+        await self._session.objects(location.bucket)
+        return await self._head(location)
+
+    # Up
+
+    async def _copy_up(self, source: str, destination: Location) -> None:
+        if not await self._is_directory(source):
+            await self._up_file(source, destination)
+            return
+        plan = self._plan_tree(source, tree_prefix(source, destination))
+        await self._run_up(plan, destination.bucket)
+
+    async def _up_file(self, path: str, destination: Location) -> None:
+        location = file_location(path, destination)
+        _usable(check_name, location.name)
+        size = (await self._disk.run(os.stat, path)).st_size
+        await self._run_up(self._plan_one(Job(Direction.UP, location, path, size)), location.bucket)
+
+    async def _run_up(self, plan: Plan, bucket: str) -> None:
+        objects = await self._session.objects(bucket)
+        schedule = Schedule(self._options.concurrency)
+        uploader = Uploader(self._resources(objects, schedule), self._options.part_size)
+        await self._run(schedule, plan, uploader.upload)
+
+    async def _plan_tree(self, root: str, prefix: Location) -> Plan:
+        found = walk(root)
+        while batch := await self._disk.run(_take, found, WALK_BATCH):
+            jobs = []
+            for entry in batch:
+                if isinstance(entry, Passed):
+                    self._report_passed(entry)
+                    continue
+                try:
+                    jobs.append(upload_job(entry, prefix))
+                except ObjectError as error:
+                    self._emit(Failed(entry.name, error))
+            yield self._planned(jobs)
+        self._emit(PlanComplete())
+
+    def _report_passed(self, entry: Passed) -> None:
+        if entry.error is not None:
+            self._emit(Failed(entry.name, entry.error))
+        else:
+            self._emit(Skipped(entry.name, entry.reason))
+
+    # Down
+
+    async def _copy_down(self, source: Location, destination: str) -> None:
+        pages, cut = await self._find(source)
+        if pages is not None:
+            await self._down_tree(source.bucket, pages, cut, destination, Naming.KEEP)
+        else:
+            await self._down_object(source, *await self._object_path(source, destination))
+
+    async def _find(self, source: Location) -> tuple[Pages | None, str]:
+        """The pages of the prefix `source`, or None when it is one object; and what names lose."""
+        await self._session.objects(source.bucket)
+        if source.name and not source.name.endswith("/"):
+            page, _, _ = await self._list_page(source, None, "", 1)
+            if page and page[0].name == source.name:
+                return None, ""
+        prefix, cut = prefix_names(source)
+        pages = self._pages(prefix)
+        first = await anext(pages, None)
+        if first is None:
+            raise UsageError(f"there is no object at {source}", hint="look with: sealift ls")
+        return _chain(first, pages), cut
+
+    async def _pages(self, prefix: Location) -> Pages:
+        token = None
+        while True:
+            page, _, token = await self._list_page(prefix, token)
+            if page:
+                yield page
+            if token is None:
+                return
+
+    async def _down_object(self, source: Location, directory: str, name: str) -> None:
+        if not source.name or source.name.endswith("/"):
+            raise UsageError(f"{source} names no object", hint="use: sealift cp or restore")
+        await self._session.objects(source.bucket)
+        head = await self._head(source)
+        job = Job(Direction.DOWN, source, name, head.size, head.etag)
+        await self._run_down(self._plan_one(job), source.bucket, directory)
+
+    async def _down_tree(
+        self, bucket: str, pages: Pages, cut: str, directory: str, naming: Naming
+    ) -> None:
+        await self._run_down(self._plan_pages(bucket, pages, cut, naming), bucket, directory)
+
+    async def _run_down(self, plan: Plan, bucket: str, directory: str) -> None:
+        objects = await self._session.objects(bucket)
+        schedule = Schedule(self._options.concurrency)
+        target = await self._disk.run(_usable, Target, directory)
+        try:
+            resources = self._resources(objects, schedule)
+            downloader = Downloader(resources, self._options.part_size, target)
+            await self._run(schedule, plan, downloader.download)
+        finally:
+            target.close()
+
+    async def _plan_pages(self, bucket: str, pages: Pages, cut: str, naming: Naming) -> Plan:
+        async for page in pages:
+            jobs = []
+            for found in page:
+                if is_marker(found):
+                    self._emit(Skipped(found.name, "directory marker"))
+                else:
+                    jobs.append(download_job(bucket, found, cut, naming))
+            yield self._planned(jobs)
+        self._emit(PlanComplete())
+
+    # Both
+
+    async def _plan_one(self, job: Job) -> Plan:
+        yield self._planned([job])
+        self._emit(PlanComplete())
+
+    def _planned(self, jobs: list[Job]) -> list[Job]:
+        self._emit(Planned(len(jobs), sum(job.size for job in jobs)))
+        return jobs
+
+    async def _run(
+        self, schedule: Schedule, plan: Plan, move: Callable[[Job], Awaitable[bool]]
+    ) -> None:
+        async def run_job(job: Job) -> None:
+            self._emit(Started(job))
+            try:
+                checked = await move(job)
+            except ObjectError as error:
+                self._emit(Failed(job.location.name, error, job))
+            else:
+                self._emit(Finished(job, checked))
+
+        try:
+            async with anyio.create_task_group() as keeper:
+                keeper.start_soon(self._session.keep_credentials)
+                await schedule.run(plan, run_job)
+                keeper.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            raise first_error(group) from None
+
+    def _resources(self, objects: ObjectClient, schedule: Schedule) -> Resources:
+        return Resources(
+            objects=objects,
+            control=self._session.control,
+            disk=self._disk,
+            memory=self._memory,
+            retrier=self._session.retrier,
+            spread=schedule.spread,
+        )
+
+    async def _list_page(
+        self, prefix: Location, token: str | None, delimiter: str = "", limit: int = 1000
+    ) -> tuple[list[RemoteObject], list[str], str | None]:
+        return await self._session.retrier.run(
+            str(prefix), self._session.control.list_page, prefix, token, delimiter, limit
+        )
+
+    async def _head(self, location: Location) -> HeadFacts:
+        return await self._session.retrier.run(
+            location.name, self._session.control.head_object, location
+        )
+
+    async def _is_directory(self, path: str) -> bool:
+        return await self._disk.run(_usable, is_directory, path)
+
+    async def _object_path(self, source: Location, destination: str) -> tuple[str, str]:
+        there = await self._disk.run(os.path.isdir, destination)
+        return object_path(source, destination, is_directory=there)
+
+    def _emit(self, event: Event) -> None:
+        self._reporter.emit(event)
+
+
+def _take(found: Iterator[T], count: int) -> list[T]:
+    return list(islice(found, count))
+
+
+def _usable(check: Callable[[str], T], argument: str) -> T:
+    """Run a check on an argument of the command: its failure means that nothing was started."""
+    try:
+        return check(argument)
+    except ObjectError as error:
+        raise UsageError(error.message, hint=error.hint) from None
+
+
+async def _chain(first: list[RemoteObject], rest: Pages) -> Pages:
+    yield first
+    async for page in rest:
+        yield page

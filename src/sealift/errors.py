@@ -1,0 +1,177 @@
+"""The one error tree. Foreign exceptions are translated into it once, at the boundary.
+
+SealiftError                 everything sealift raises on purpose
+├── UsageError               wrong arguments; nothing was touched (exit 2)
+│   ├── SettingsError        a setting is missing or wrong
+│   └── CustomerKeyError     a customer key cannot be read or is no key
+├── ObjectError              one object failed, the others go on (exit 1)
+│   ├── ReplyError           the server answered with an error
+│   │   └── WrongCustomerKeyError  the object is sealed under another key
+│   ├── NetworkError         no usable answer came
+│   │   └── ProtocolError    the answer is not HTTP as RFC 9112 defines it
+│   ├── IntegrityError       bytes or replies contradict what was promised
+│   │   └── NotSealedError   the reply does not say that the customer key was used
+│   ├── ObjectChangedError   the object was replaced while it was read
+│   ├── SourceChangedError   the file was changed while it was sent
+│   ├── UnsafeNameError      a name that would leave the target, or that no server can hold
+│   └── LocalFileError       the local disk refused
+└── Interrupted              the user stopped the run (exit 130)
+
+No error carries headers, a customer key or credentials; messages may be shown as they are once
+control characters are escaped.
+"""
+
+from __future__ import annotations
+
+import enum
+import errno
+import os
+
+
+class Cause(enum.Enum):
+    """Why an attempt failed: what the retry policy decides on."""
+
+    CONNECT = "cannot connect"
+    NAME_LOOKUP = "name lookup failed for the moment"
+    STALE = "an idle connection was closed by the server"
+    RESET = "connection lost"
+    STALLED = "no progress"
+    GARBLED = "malformed reply"
+    THROTTLED = "the server asks to slow down"
+    SERVER = "server error"
+    CONFLICT = "conflicting operation"
+    BAD_DIGEST = "checksum mismatch"
+    SKEWED = "clock skew"
+    EXPIRED = "expired credentials"
+    PERMANENT = "permanent"
+
+
+class SealiftError(Exception):
+    """Root of the tree.
+
+    `hint` says what to do next, as one sentence without a full stop, or is empty.
+    """
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.hint}" if self.hint else self.message
+
+
+class UsageError(SealiftError):
+    """Wrong arguments: nothing was started."""
+
+
+class SettingsError(UsageError):
+    """A setting is missing or wrong."""
+
+
+class CustomerKeyError(UsageError):
+    """A customer key cannot be read, or what was read is no key."""
+
+
+class Interrupted(SealiftError):  # noqa: N818 - not a fault
+    """The user stopped the run."""
+
+
+class ObjectError(SealiftError):
+    """One object could not be moved; `cause` tells the retry policy why."""
+
+    cause: Cause = Cause.PERMANENT
+
+    def __init__(self, message: str, *, hint: str = "", cause: Cause | None = None) -> None:
+        super().__init__(message, hint=hint)
+        if cause is not None:
+            self.cause = cause
+        self.retry_after: float | None = None
+        self.attempts = 1
+
+
+class ReplyError(ObjectError):
+    """The server answered `status` with the S3 error `code` (empty when the reply had no body)."""
+
+    def __init__(
+        self,
+        operation: str,
+        status: int,
+        code: str,
+        text: str,
+        *,
+        cause: Cause,
+        request_id: str = "",
+        hint: str = "",
+    ) -> None:
+        what = f"{status} {code}" if code else f"{status}"
+        detail = f": {text}" if text else ""
+        reference = f" (request {request_id})" if request_id else ""
+        super().__init__(f"{operation} {what}{detail}{reference}", hint=hint, cause=cause)
+        self.operation = operation
+        self.status = status
+        self.code = code
+        self.date: str | None = None
+
+
+class WrongCustomerKeyError(ReplyError):
+    """The object is sealed under another customer key, or under none."""
+
+
+class NetworkError(ObjectError):
+    """No usable answer came: connect, TLS, reset, stall, short body."""
+
+    cause = Cause.RESET
+
+
+class ProtocolError(NetworkError):
+    """The peer's bytes are not HTTP/1.x as RFC 9112 defines it."""
+
+    cause = Cause.GARBLED
+
+
+class IntegrityError(ObjectError):
+    """What arrived is not what was sent or promised."""
+
+    cause = Cause.BAD_DIGEST
+
+
+class NotSealedError(IntegrityError):
+    """The reply lacks the SSE-C echo, so the bytes may be stored or served as plaintext."""
+
+    cause = Cause.PERMANENT
+
+
+class ObjectChangedError(ObjectError):
+    """The object was replaced while it was being read: begin anew, on the new version."""
+
+
+class SourceChangedError(ObjectError):
+    """The local file was changed while it was being sent: begin anew, once."""
+
+
+class UnsafeNameError(ObjectError):
+    """A name that would leave the target directory, or that no server can hold."""
+
+
+_ADVICE = {
+    errno.ENOSPC: "free some space and run the same command again",
+    errno.EDQUOT: "free some space and run the same command again",
+    errno.EACCES: "check the permissions",
+    errno.EPERM: "check the permissions",
+    errno.EROFS: "the file system is read-only",
+    errno.EMFILE: "raise the limit of open files (ulimit -n) or lower --concurrency",
+    errno.ENAMETOOLONG: "the name is too long for this file system",
+    errno.ENOTDIR: "a file stands where a directory is needed",
+    errno.EISDIR: "a directory stands where the file belongs",
+    errno.ELOOP: "a symbolic link stands where a directory is needed; links are not followed",
+}
+
+
+class LocalFileError(ObjectError):
+    """The local disk refused; `errno` is kept."""
+
+    def __init__(self, action: str, name: str, reason: OSError) -> None:
+        text = os.strerror(reason.errno) if reason.errno else str(reason)
+        super().__init__(f"cannot {action} {name}: {text}", hint=_ADVICE.get(reason.errno or 0, ""))
+        self.errno = reason.errno

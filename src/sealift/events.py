@@ -1,0 +1,151 @@
+"""What happens during a run, told to the side: the domain declares, a console draws.
+
+Events come once or a few times an object; bytes in between are counted on `Job.moved`, which a
+screen polls, so that progress costs the hot path one addition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from sealift.errors import SealiftError
+from sealift.model import Job
+
+
+@dataclass(slots=True)
+class Planned:
+    """The plan grew by `count` objects and `size` bytes."""
+
+    count: int
+    size: int
+
+
+@dataclass(slots=True)
+class PlanComplete:
+    """No more objects will be planned."""
+
+
+@dataclass(slots=True)
+class Started:
+    job: Job
+
+
+@dataclass(slots=True)
+class Finished:
+    """`job` is complete, verified and durable; `checked` says that a stored CRC64NVME agreed."""
+
+    job: Job
+    checked: bool
+    note: str = ""
+
+
+@dataclass(slots=True)
+class Failed:
+    """`name` could not be moved; `job` is None when it failed before a job was planned."""
+
+    name: str
+    error: SealiftError
+    job: Job | None = None
+
+
+@dataclass(slots=True)
+class Skipped:
+    name: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Retried:
+    """An attempt at `name` failed and is made again after `delay` seconds."""
+
+    name: str
+    attempt: int
+    delay: float
+    error: SealiftError
+
+
+@dataclass(slots=True)
+class Noted:
+    """Something the user should know that is no failure."""
+
+    text: str
+
+
+Event = Planned | PlanComplete | Started | Finished | Failed | Skipped | Retried | Noted
+
+
+class Reporter(Protocol):
+    """Takes events as they happen; must return at once."""
+
+    def emit(self, event: Event) -> None: ...
+
+
+class Silent:
+    """Says nothing."""
+
+    def emit(self, event: Event) -> None:
+        """Drop the event."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """Adds up a run: the numbers of the closing table and of the exit code."""
+
+    planned_count: int = 0
+    planned_size: int = 0
+    plan_complete: bool = False
+    done_count: int = 0
+    done_size: int = 0
+    checked_count: int = 0
+    failed_count: int = 0
+    skipped: dict[str, int] = field(default_factory=dict)
+    retry_count: int = 0
+    active: dict[int, Job] = field(default_factory=dict)
+    failures: list[Failed] = field(default_factory=list)
+
+    MAX_FAILURES_KEPT = 1000
+
+    def emit(self, event: Event) -> None:
+        match event:
+            case Started(job):
+                self.active[id(job)] = job
+            case Finished(job, checked):
+                self.active.pop(id(job), None)
+                self.done_count += 1
+                self.done_size += job.size
+                self.checked_count += checked
+            case Planned(count, size):
+                self.planned_count += count
+                self.planned_size += size
+            case PlanComplete():
+                self.plan_complete = True
+            case Failed(_, _, job):
+                if job is not None:
+                    self.active.pop(id(job), None)
+                self.failed_count += 1
+                if len(self.failures) < self.MAX_FAILURES_KEPT:
+                    self.failures.append(event)
+            case Skipped(_, reason):
+                self.skipped[reason] = self.skipped.get(reason, 0) + 1
+            case Retried():
+                self.retry_count += 1
+            case _:
+                pass
+
+    @property
+    def moved_size(self) -> int:
+        """Bytes moved so far, those of unfinished objects included."""
+        return self.done_size + sum(job.moved for job in self.active.values())
+
+
+class Fanout:
+    """Passes each event to several reporters."""
+
+    def __init__(self, reporters: Sequence[Reporter]) -> None:
+        self._reporters = tuple(reporters)
+
+    def emit(self, event: Event) -> None:
+        for reporter in self._reporters:
+            reporter.emit(event)

@@ -1,0 +1,100 @@
+"""Reads a file that is being sent, and notices when it changes meanwhile."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from sealift.checksums import crc64
+from sealift.errors import LocalFileError, SourceChangedError
+from sealift.model import ByteRange, MiB
+
+# One read of a part too large to be held whole, and of a checksum pass.
+CHUNK_SIZE = 4 * MiB
+
+
+class SourceFile:
+    """An open file and what it was when it was opened.
+
+    The open descriptor pins the inode; size and times tell whether it was written to, and the
+    path's inode whether it was replaced.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        try:
+            # O_NONBLOCK: opening a pipe that took the file's place must not hang.
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError as reason:
+            raise LocalFileError("open", path, reason) from None
+        facts = os.fstat(self._fd)
+        self._identity = _identity(facts)
+        self.size = facts.st_size
+        self.mtime_ns = facts.st_mtime_ns
+
+    def read_into(self, room: memoryview, start: int) -> None:
+        """Fill `room` from byte `start` on; SourceChangedError when the file ends before."""
+        filled = 0
+        try:
+            while filled < len(room):
+                count = os.preadv(self._fd, [room[filled:]], start + filled)
+                if count == 0:
+                    raise SourceChangedError("the file became shorter while it was read")
+                filled += count
+        except OSError as reason:
+            raise LocalFileError("read", self._path, reason) from None
+
+    def chunks(self, span: ByteRange, room: memoryview) -> Iterator[memoryview]:
+        """The bytes of `span` through `room`, which is overwritten by each next one."""
+        position = span.start
+        while position < span.end:
+            view = room[: min(len(room), span.end - position)]
+            self.read_into(view, position)
+            yield view
+            position += len(view)
+
+    def crc(self, span: ByteRange) -> int:
+        """CRC64NVME of `span`."""
+        room = memoryview(bytearray(min(CHUNK_SIZE, span.size)))
+        value = 0
+        for view in self.chunks(span, room):
+            value = crc64(view, value)
+        return value
+
+    def check(self) -> None:
+        """SourceChangedError when the file was written to or replaced since it was opened."""
+        try:
+            same = (
+                _identity(os.fstat(self._fd)) == self._identity
+                and _identity(os.stat(self._path)) == self._identity
+            )
+        except OSError:
+            same = False
+        if not same:
+            raise SourceChangedError(
+                "the file was changed while it was sent", hint="send it again when it is at rest"
+            )
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+def _identity(facts: os.stat_result) -> tuple[int, int, int, int, int]:
+    return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
+
+
+def read_small(path: str, room: memoryview) -> tuple[int, int, int]:
+    """Read a whole file into `room`, which has the size that the plan saw.
+
+    Returns size, CRC64NVME and mtime in ns. SourceChangedError when it has another size by now or
+    changed while it was read.
+    """
+    source = SourceFile(path)
+    try:
+        if source.size != len(room):
+            raise SourceChangedError("the file was changed after it was planned")
+        source.read_into(room, 0)
+        source.check()
+        return source.size, crc64(room), source.mtime_ns
+    finally:
+        source.close()

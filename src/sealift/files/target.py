@@ -1,0 +1,223 @@
+"""Writes what comes back, so that a name appears only when its file is complete and durable.
+
+- Every directory is opened from the root's descriptor, one component at a time, with O_NOFOLLOW:
+  no name and no symbolic link leads out of the target.
+- Bytes go to a temporary file in the same directory, 0600, made with O_EXCL.
+- `commit` syncs the file, gives it its name, then syncs the directory (measured on ext4: with less,
+  a power cut leaves the final name with 0 bytes, or none).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+import threading
+from collections import OrderedDict
+
+from sealift.errors import LocalFileError, UnsafeNameError
+
+TEMPORARY_PREFIX = ".sealift-"
+TEMPORARY_SUFFIX = ".tmp"
+# Idle directory descriptors kept open; far below the usual limit of 1024 open files.
+KEPT_DIRECTORY_COUNT = 64
+MAX_COMPONENT_SIZE = 255
+
+
+def split_name(name: str) -> list[str]:
+    """The components of an object's name as a path below the target.
+
+    UnsafeNameError for names that no path can stand for exactly, or that would leave the target.
+    """
+    parts = name.split("/")
+    for part in parts:
+        if part in ("", ".", ".."):
+            raise UnsafeNameError(
+                f"a name with the component {part!r} is not written to disk",
+                hint="get it by itself under a name of your own: sealift get URI FILE",
+            )
+        if "\0" in part:
+            raise UnsafeNameError("a name with a NUL byte cannot be a file")
+        try:
+            size = len(os.fsencode(part))
+        except UnicodeEncodeError:
+            raise UnsafeNameError("a name that is not Unicode cannot be a file") from None
+        if size > MAX_COMPONENT_SIZE:
+            raise UnsafeNameError(
+                f"a component of the name has {size} bytes, a file name {MAX_COMPONENT_SIZE}"
+            )
+    return parts
+
+
+class _Directory:
+    __slots__ = ("fd", "path", "users")
+
+    def __init__(self, fd: int, path: tuple[str, ...]) -> None:
+        self.fd = fd
+        self.path = path
+        self.users = 0
+
+
+class TargetFile:
+    """A temporary file on its way to its name. Make it by `Target.create`; end it by `Target`."""
+
+    __slots__ = ("directory", "fd", "name", "temporary")
+
+    def __init__(self, directory: _Directory, fd: int, temporary: str, name: str) -> None:
+        self.directory = directory
+        self.fd = fd
+        self.temporary = temporary
+        self.name = name
+
+    def write(self, data: memoryview, position: int) -> None:
+        """Write all of `data` at `position`."""
+        try:
+            while data:
+                count = os.pwrite(self.fd, data, position)
+                data = data[count:]
+                position += count
+        except OSError as reason:
+            raise LocalFileError("write", self.name, reason) from None
+
+    def allocate(self, size: int) -> None:
+        """Reserve `size` bytes, so that a full disk shows before the transfer, not in its midst."""
+        try:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(self.fd, 0, size)
+            else:
+                os.ftruncate(self.fd, size)
+        except OSError as reason:
+            if reason.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                raise LocalFileError("write", self.name, reason) from None
+            os.ftruncate(self.fd, size)
+
+    def set_mtime(self, mtime_ns: int) -> None:
+        """Give the file the time of its source."""
+        with contextlib.suppress(OSError, OverflowError):
+            os.utime(self.fd, ns=(mtime_ns, mtime_ns))
+
+
+class Target:
+    """A directory that files are written below; may be shared by threads."""
+
+    def __init__(self, root: str) -> None:
+        self._lock = threading.Lock()
+        self._open: dict[tuple[str, ...], _Directory] = {}
+        self._idle: OrderedDict[tuple[str, ...], None] = OrderedDict()
+        self._files: set[TargetFile] = set()
+        self._umask = os.umask(0o077)
+        os.umask(self._umask)
+        try:
+            os.makedirs(root, exist_ok=True)
+            fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as reason:
+            raise LocalFileError("make the directory", root, reason) from None
+        self._root = _Directory(fd, ())
+        self._root.users = 1
+        self._open[()] = self._root
+
+    def create(self, parts: list[str]) -> TargetFile:
+        """A temporary file for the name `parts` (see `split_name`), its directories made."""
+        shown = "/".join(parts)
+        directory = self._enter(tuple(parts[:-1]), shown)
+        temporary = f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            fd = os.open(temporary, flags, 0o600, dir_fd=directory.fd)
+        except OSError as reason:
+            self._leave(directory)
+            raise LocalFileError("write", shown, reason) from None
+        file = TargetFile(directory, fd, temporary, parts[-1])
+        self._files.add(file)
+        return file
+
+    def commit(self, file: TargetFile) -> None:
+        """Make the file durable under its name. On failure nothing is left of it."""
+        try:
+            os.fchmod(file.fd, 0o666 & ~self._umask)
+            os.fsync(file.fd)
+            directory = file.directory.fd
+            os.rename(file.temporary, file.name, src_dir_fd=directory, dst_dir_fd=directory)
+            os.fsync(directory)
+        except OSError as reason:
+            self.discard(file)
+            raise LocalFileError("write", file.name, reason) from None
+        self._end(file)
+
+    def discard(self, file: TargetFile) -> None:
+        """Remove the temporary file; does nothing when the file has ended already."""
+        if file not in self._files:
+            return
+        with contextlib.suppress(OSError):
+            os.unlink(file.temporary, dir_fd=file.directory.fd)
+        self._end(file)
+
+    def close(self) -> None:
+        """Remove what is unfinished, then close all directories."""
+        for file in tuple(self._files):
+            self.discard(file)
+        with self._lock:
+            for directory in self._open.values():
+                os.close(directory.fd)
+            self._open.clear()
+            self._idle.clear()
+
+    def _end(self, file: TargetFile) -> None:
+        self._files.discard(file)
+        os.close(file.fd)
+        self._leave(file.directory)
+
+    def _enter(self, path: tuple[str, ...], shown: str) -> _Directory:
+        """The open directory `path`, counted as used; made when it is missing."""
+        with self._lock:
+            known = self._open.get(path)
+            if known is not None:
+                known.users += 1
+                self._idle.pop(path, None)
+                return known
+            depth = len(path)
+            while path[:depth] not in self._open:
+                depth -= 1
+            fd = self._open[path[:depth]].fd
+            owned = False
+            try:
+                for component in path[depth:]:
+                    inner = self._step(component, fd)
+                    if owned:
+                        os.close(fd)
+                    fd, owned = inner, True
+            except OSError as reason:
+                if owned:
+                    os.close(fd)
+                raise LocalFileError("write", shown, reason) from None
+            directory = _Directory(fd, path)
+            directory.users = 1
+            self._open[path] = directory
+            return directory
+
+    @staticmethod
+    def _step(component: str, parent: int) -> int:
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            return os.open(component, flags, dir_fd=parent)
+        except FileNotFoundError:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(component, 0o777, dir_fd=parent)
+                os.fsync(parent)
+            return os.open(component, flags, dir_fd=parent)
+        except NotADirectoryError:
+            # Linux answers ENOTDIR to a link as well; say which it is.
+            if stat.S_ISLNK(os.lstat(component, dir_fd=parent).st_mode):
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
+            raise
+
+    def _leave(self, directory: _Directory) -> None:
+        with self._lock:
+            directory.users -= 1
+            if directory.users == 0:
+                self._idle[directory.path] = None
+                while len(self._idle) > KEPT_DIRECTORY_COUNT:
+                    path, _ = self._idle.popitem(last=False)
+                    os.close(self._open.pop(path).fd)

@@ -1,0 +1,144 @@
+"""Customer keys: where they come from, what they may be shown as, and the headers they become.
+
+A `CustomerKey` never prints its bytes, cannot be pickled, and gives them out by `headers` alone,
+which only the wire and the control plane call (import-linter holds them to it).
+Headers: https://docs.aws.amazon.com/AmazonS3/latest/userguide/ServerSideEncryptionCustomerKeys.html
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+import secrets
+import stat
+from typing import NoReturn
+
+from sealift.errors import CustomerKeyError
+
+KEY_SIZE = 32
+ALGORITHM = "AES256"
+ALGORITHM_HEADER = "x-amz-server-side-encryption-customer-algorithm"
+KEY_HEADER = "x-amz-server-side-encryption-customer-key"
+KEY_MD5_HEADER = "x-amz-server-side-encryption-customer-key-md5"
+
+
+class CustomerKey:
+    """A 256-bit customer key.
+
+    `key_id` is a fingerprint for journals and screens: HMAC-SHA256 of a fixed text under the key,
+    so it tells nothing about the key. `md5` is what S3 echoes: base64 of the MD5 of the 32 bytes.
+    """
+
+    __slots__ = ("_base64", "key_id", "md5")
+
+    def __init__(self, raw: bytes) -> None:
+        if len(raw) != KEY_SIZE:
+            raise CustomerKeyError(
+                f"the customer key has {len(raw)} bytes instead of {KEY_SIZE}",
+                hint="give the base64 form of 32 random bytes",
+            )
+        if len(set(raw)) == 1:
+            raise CustomerKeyError(
+                "the customer key is one byte repeated", hint="make one of 32 random bytes"
+            )
+        self._base64 = base64.b64encode(raw).decode()
+        self.md5 = base64.b64encode(hashlib.md5(raw, usedforsecurity=False).digest()).decode()
+        self.key_id = hmac.digest(raw, b"sealift key id", "sha256")[:8].hex()
+
+    @classmethod
+    def generate(cls) -> CustomerKey:
+        """A new key of 32 random bytes."""
+        return cls(secrets.token_bytes(KEY_SIZE))
+
+    @classmethod
+    def from_base64(cls, text: str, md5: str | None = None, *, source: str) -> CustomerKey:
+        """Read a key from its base64 form and check it against `md5` when that is given.
+
+        `source` names the setting in errors. The text itself never appears in them.
+        """
+        try:
+            raw = base64.b64decode(text.strip(), validate=True)
+        except (binascii.Error, ValueError):
+            raise CustomerKeyError(
+                f"{source} is not base64", hint="give the base64 form of the 32 key bytes"
+            ) from None
+        if len(raw) != KEY_SIZE:
+            raise CustomerKeyError(
+                f"{source} decodes to {len(raw)} bytes instead of {KEY_SIZE}",
+                hint="give the base64 form of 32 random bytes",
+            )
+        key = cls(raw)
+        if md5 and not hmac.compare_digest(md5.strip().encode(), key.md5.encode()):
+            raise CustomerKeyError(
+                f"SSE_CUSTOMER_KEY_MD5 does not belong to {source}",
+                hint="leave it out (it is computed) or give the MD5 of this key in base64",
+            )
+        return key
+
+    @classmethod
+    def from_file(cls, path: str) -> CustomerKey:
+        """Read a key file: 32 raw bytes, or their base64 form in one line.
+
+        A file that group or others may read, or that another user owns, is refused.
+        """
+        try:
+            with open(path, "rb") as file:
+                facts = os.fstat(file.fileno())
+                content = file.read(4096)
+        except OSError as reason:
+            raise CustomerKeyError(
+                f"cannot read the key file {path}: {os.strerror(reason.errno or 0)}",
+                hint="check --key-file",
+            ) from None
+        if stat.S_ISREG(facts.st_mode) and facts.st_mode & 0o077:
+            raise CustomerKeyError(
+                f"the key file {path} can be read by others", hint=f"run: chmod 600 {path}"
+            )
+        if facts.st_uid not in (os.geteuid(), 0):
+            raise CustomerKeyError(
+                f"the key file {path} belongs to another user", hint="use a file of your own"
+            )
+        if len(content) == KEY_SIZE:
+            return cls(content)
+        try:
+            text = content.decode("ascii")
+        except UnicodeDecodeError:
+            raise CustomerKeyError(
+                f"the key file {path} holds neither {KEY_SIZE} raw bytes nor base64",
+                hint="give a file of 32 random bytes",
+            ) from None
+        return cls.from_base64(text, source=f"the key file {path}")
+
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """The three SSE-C request headers, sorted by name as SigV4 wants them."""
+        return (
+            (ALGORITHM_HEADER, ALGORITHM),
+            (KEY_HEADER, self._base64),
+            (KEY_MD5_HEADER, self.md5),
+        )
+
+    def env_lines(self) -> str:
+        """The two `.env` lines that hold this key; for a file of mode 0600 only."""
+        return f"SSE_CUSTOMER_KEY_BASE64={self._base64}\nSSE_CUSTOMER_KEY_MD5={self.md5}\n"
+
+    def __repr__(self) -> str:
+        return f"CustomerKey(id={self.key_id})"
+
+    __str__ = __repr__
+
+    def __format__(self, format_spec: str) -> str:
+        return format(repr(self), format_spec)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a customer key cannot be pickled or copied")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, CustomerKey):
+            return NotImplemented
+        return hmac.compare_digest(self._base64, other._base64)
+
+    def __hash__(self) -> int:
+        return hash(self.key_id)

@@ -1,0 +1,102 @@
+"""The memory budget: part buffers are taken from it, and come back to it.
+
+Who wants a buffer waits until the budget has room, first come, first served; so memory does not grow
+with the number of connections, files or parts. Large buffers are kept for the next one who wants
+that size: filling fresh memory with zeros would cost as much as checking it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+
+from sealift.errors import UsageError
+from sealift.model import KiB, MiB
+
+# The interpreter with everything loaded, and what 64 connections hold (measured: 95 MiB).
+PROCESS_SIZE = 96 * MiB
+MIN_BUFFER_BUDGET = 32 * MiB
+# Smaller buffers are made and dropped: the allocator is good at those.
+KEPT_SIZE = 256 * KiB
+
+
+class Memory:
+    """Hands out buffers of together at most `budget` bytes."""
+
+    def __init__(self, budget: int) -> None:
+        self._budget = budget
+        self._used = 0
+        self._kept: dict[int, list[bytearray]] = {}
+        self._kept_size = 0
+        self._waiting: deque[tuple[int, anyio.Event]] = deque()
+
+    @classmethod
+    def for_process(cls, limit: int) -> Memory:
+        """The budget that leaves the whole process below `limit` bytes."""
+        budget = limit - PROCESS_SIZE
+        if budget < MIN_BUFFER_BUDGET:
+            least = (PROCESS_SIZE + MIN_BUFFER_BUDGET) // MiB
+            raise UsageError("--memory is too small to work with", hint=f"give at least {least}MiB")
+        return cls(budget)
+
+    @asynccontextmanager
+    async def buffer(self, size: int) -> AsyncIterator[memoryview]:
+        """A buffer of `size` bytes for the time of the block."""
+        room = _rounded(size)
+        await self._reserve(room)
+        kept = self._kept.get(room)
+        if kept:
+            buffer = kept.pop()
+            self._kept_size -= room
+        else:
+            self._drop_kept(room)
+            buffer = bytearray(room)
+        try:
+            yield memoryview(buffer)[:size]
+        finally:
+            if room >= KEPT_SIZE:
+                self._kept.setdefault(room, []).append(buffer)
+                self._kept_size += room
+            self._release(room)
+
+    async def _reserve(self, room: int) -> None:
+        if not self._waiting and self._fits(room):
+            self._used += room
+            return
+        event = anyio.Event()
+        entry = (room, event)
+        self._waiting.append(entry)
+        try:
+            await event.wait()
+        except BaseException:
+            if event.is_set():
+                self._release(room)
+            else:
+                self._waiting.remove(entry)
+            raise
+
+    def _release(self, room: int) -> None:
+        self._used -= room
+        while self._waiting and self._fits(self._waiting[0][0]):
+            granted, event = self._waiting.popleft()
+            self._used += granted
+            event.set()
+
+    def _fits(self, room: int) -> bool:
+        """One buffer always fits, or a part larger than the budget would wait for ever."""
+        return self._used + room <= self._budget or self._used == 0
+
+    def _drop_kept(self, room: int) -> None:
+        """Make room for a new buffer of another size."""
+        for size, buffers in self._kept.items():
+            while buffers and self._used + self._kept_size > self._budget and size != room:
+                buffers.pop()
+                self._kept_size -= size
+
+
+def _rounded(size: int) -> int:
+    """`size`, or the next power of two for sizes that are worth keeping."""
+    return size if size < KEPT_SIZE else 1 << (size - 1).bit_length()

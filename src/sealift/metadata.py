@@ -1,0 +1,69 @@
+"""What an object's user metadata says of the file it holds, and the headers that say it. Pure.
+
+`mtime` is written as rclone and s3fs write it: seconds since the epoch with a decimal fraction.
+User metadata is only readable with the customer key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sealift.checksums import decode, encode
+
+MTIME = "mtime"
+CRC = "sealift-crc64nvme"
+MARKER = "sealift-id"
+PREFIX = "x-amz-meta-"
+
+_NANO = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """`mtime_ns` in nanoseconds since the epoch; `crc` is the CRC64NVME of all bytes; `marker` is a
+    random text by which an upload recognises the object that it made."""
+
+    mtime_ns: int | None = None
+    crc: int | None = None
+    marker: str | None = None
+
+    def metadata(self) -> dict[str, str]:
+        """Metadata names and values, without the `x-amz-meta-` prefix."""
+        named = {}
+        if self.mtime_ns is not None:
+            named[MTIME] = f"{self.mtime_ns // _NANO}.{self.mtime_ns % _NANO:09d}"
+        if self.crc is not None:
+            named[CRC] = encode(self.crc)
+        if self.marker is not None:
+            named[MARKER] = self.marker
+        return named
+
+    @classmethod
+    def from_reply(
+        cls, metadata: Mapping[str, str], checksum: str | None, modified: float | None
+    ) -> FileFacts:
+        """Read metadata, without the prefix; what cannot be read counts as absent.
+
+        `checksum` is the CRC64NVME that the server itself keeps, which goes first; `modified`, the
+        object's Last-Modified in seconds, stands in for a missing mtime, as in aws s3.
+        """
+        mtime_ns = _parse_mtime(metadata.get(MTIME))
+        if mtime_ns is None and modified is not None:
+            mtime_ns = int(modified * _NANO)
+        crc = decode(checksum)
+        return cls(
+            mtime_ns,
+            decode(metadata.get(CRC)) if crc is None else crc,
+            metadata.get(MARKER),
+        )
+
+
+def _parse_mtime(text: str | None) -> int | None:
+    if text is None:
+        return None
+    seconds, _, fraction = text.partition(".")
+    digits = seconds.removeprefix("-") + fraction
+    if not (digits.isascii() and digits.isdigit()) or len(seconds) > 12:
+        return None
+    return int(seconds) * _NANO + int(fraction[:9].ljust(9, "0"))

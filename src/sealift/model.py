@@ -1,0 +1,179 @@
+"""The values everything else speaks of, and the limits S3 puts on them. Pure.
+
+Limits: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from sealift.errors import UsageError
+
+T = TypeVar("T")
+
+KiB = 1024
+MiB = 1024 * KiB
+GiB = 1024 * MiB
+TiB = 1024 * GiB
+
+MAX_PART_COUNT = 10_000
+MIN_PART_SIZE = 5 * MiB
+MAX_PART_SIZE = 5 * GiB
+MAX_PUT_SIZE = 5 * GiB
+MAX_OBJECT_SIZE = MAX_PART_COUNT * MAX_PART_SIZE
+MAX_NAME_SIZE = 1024
+DEFAULT_PART_SIZE = 8 * MiB
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """An object `name` in a `bucket`, or all objects whose names start with it (a prefix)."""
+
+    bucket: str
+    name: str = ""
+
+    @classmethod
+    def parse(cls, uri: str) -> Location:
+        """Read `s3://bucket/name`; the name is taken literally, nothing is unescaped."""
+        if not uri.startswith("s3://"):
+            raise UsageError(f"{uri} is not an s3:// URI", hint="write s3://BUCKET/NAME")
+        bucket, _, name = uri[len("s3://") :].partition("/")
+        if not bucket:
+            raise UsageError(f"{uri} names no bucket", hint="write s3://BUCKET/NAME")
+        return cls(bucket, name)
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.name}"
+
+    def child(self, relative: str) -> Location:
+        """The object `relative` below this prefix."""
+        return Location(self.bucket, self.name + relative)
+
+
+@dataclass(frozen=True, slots=True)
+class ByteRange:
+    """Bytes `start` up to and without `end` of an object."""
+
+    start: int
+    end: int
+
+    @property
+    def size(self) -> int:
+        return self.end - self.start
+
+    def header(self) -> str:
+        """The inclusive form of the Range header (RFC 9110 section 14.1.2)."""
+        return f"bytes={self.start}-{self.end - 1}"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Part `number` (1-based) of a multipart upload and the bytes of the file it holds."""
+
+    number: int
+    span: ByteRange
+
+
+@dataclass(frozen=True, slots=True)
+class PartDone:
+    """A part that the server has: its ETag, and the CRC64NVME of its bytes as a number."""
+
+    number: int
+    size: int
+    etag: str
+    crc: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteObject:
+    """One object as LIST shows it; `modified` is in seconds since the epoch."""
+
+    name: str
+    size: int
+    etag: str
+    modified: float
+    storage_class: str = "STANDARD"
+
+
+class Direction(enum.Enum):
+    UP = "upload"
+    DOWN = "download"
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """The planned move of one object.
+
+    `path` is the local file (for a download: relative to the target directory, with `/`),
+    `location` the object, `size` in bytes as the plan saw it, `etag` pins a download to the version
+    that the plan saw. `moved` counts the bytes moved so far; it is the only field that changes, and
+    a screen may poll it.
+    """
+
+    direction: Direction
+    location: Location
+    path: str
+    size: int
+    etag: str | None = None
+    moved: int = 0
+
+
+class Spread(Protocol):
+    """Runs `run_piece` for all pieces, several at once; returns when none is in flight any more.
+
+    After an error no further piece is begun; when those in flight have ended it is raised.
+    """
+
+    async def __call__(
+        self, pieces: Iterator[T], run_piece: Callable[[T], Awaitable[None]], /
+    ) -> None: ...
+
+
+def part_size_for(size: int, wanted: int = DEFAULT_PART_SIZE) -> int:
+    """The part size for an object of `size` bytes: `wanted`, grown so that 10,000 parts do.
+
+    Grown sizes are whole MiB, so that parts stay aligned on disk.
+    """
+    if size > MAX_OBJECT_SIZE:
+        raise UsageError(
+            f"{size} bytes are more than an object can hold ({MAX_OBJECT_SIZE} bytes)",
+            hint="split the file",
+        )
+    needed = -(-size // MAX_PART_COUNT)
+    if needed <= wanted:
+        return wanted
+    return min(-(-needed // MiB) * MiB, MAX_PART_SIZE)
+
+
+def cut_ranges(size: int, step: int) -> Iterator[ByteRange]:
+    """Cut `size` bytes into ranges of `step` bytes, the last one shorter."""
+    for start in range(0, size, step):
+        yield ByteRange(start, min(start + step, size))
+
+
+def cut_parts(size: int, part_size: int) -> Iterator[Part]:
+    """Cut `size` bytes into parts numbered from 1."""
+    for number, span in enumerate(cut_ranges(size, part_size), 1):
+        yield Part(number, span)
+
+
+_UNITS = {
+    "": 1,
+    "K": KiB, "KB": KiB, "KIB": KiB,
+    "M": MiB, "MB": MiB, "MIB": MiB,
+    "G": GiB, "GB": GiB, "GIB": GiB,
+    "T": TiB, "TB": TiB, "TIB": TiB,
+}  # fmt: skip
+
+
+def parse_size(text: str) -> int:
+    """Read a size such as `64MiB`, `64M` or `67108864`; units are powers of 1024, as in aws s3."""
+    digits = text.strip().rstrip("kKmMgGtTiIbB")
+    unit = text.strip()[len(digits) :].upper()
+    try:
+        return int(float(digits) * _UNITS["" if unit == "B" else unit])
+    except (KeyError, ValueError, OverflowError):
+        raise UsageError(f"{text!r} is not a size", hint="write for example 64MiB") from None

@@ -1,0 +1,49 @@
+"""What a run is told, complete and checked: the engine's only argument besides the reporter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sealift.errors import UsageError
+from sealift.keys import CustomerKey
+from sealift.model import DEFAULT_PART_SIZE, MAX_PART_SIZE, MIN_PART_SIZE, MiB
+from sealift.retry import Policy
+from sealift.wire.connection import Deadlines
+
+DEFAULT_CONCURRENCY = 64
+MAX_CONCURRENCY = 1024
+DEFAULT_MEMORY = 256 * MiB
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Settings of an engine. Sizes in bytes, `max_bandwidth` in bytes per second.
+
+    `customer_key` None means that objects are neither sealed nor expected to be. `memory` bounds
+    the whole process, not only the buffers.
+    """
+
+    customer_key: CustomerKey | None
+    profile: str | None = None
+    region: str | None = None
+    endpoint_url: str | None = None
+    ca_bundle: str | None = None
+    concurrency: int = DEFAULT_CONCURRENCY
+    part_size: int = DEFAULT_PART_SIZE
+    memory: int = DEFAULT_MEMORY
+    max_bandwidth: float | None = None
+    policy: Policy = field(default_factory=Policy)
+    deadlines: Deadlines = field(default_factory=Deadlines)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.concurrency <= MAX_CONCURRENCY:
+            raise UsageError(
+                f"--concurrency {self.concurrency} is out of range",
+                hint=f"give 1 to {MAX_CONCURRENCY}",
+            )
+        if not MIN_PART_SIZE <= self.part_size <= MAX_PART_SIZE:
+            raise UsageError(
+                f"--part-size {self.part_size} is out of range", hint="S3 takes 5MiB to 5GiB"
+            )
+        if self.max_bandwidth is not None and self.max_bandwidth <= 0:
+            raise UsageError("--max-bandwidth must be more than 0", hint="write for example 50MiB")

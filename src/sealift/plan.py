@@ -1,0 +1,104 @@
+"""What a command means: which file becomes which object, and the reverse. Pure.
+
+The rule for trees is rsync's: a trailing `/` means "the contents", without one the last component
+of the source is part of the name. `DST` of a tree is always a directory or prefix.
+"""
+
+from __future__ import annotations
+
+import enum
+import mimetypes
+import os
+import uuid
+from pathlib import PurePosixPath
+
+from sealift.errors import UnsafeNameError
+from sealift.files.walk import FileEntry
+from sealift.model import MAX_NAME_SIZE, Direction, Job, Location, RemoteObject
+
+
+class Naming(enum.StrEnum):
+    """The names of restored files: those of the objects, or random ones with the same suffix."""
+
+    KEEP = "keep"
+    UUID = "uuid"
+
+
+def check_name(name: str) -> None:
+    """UnsafeNameError for names that S3 cannot hold (userguide object-keys: 1024 bytes of UTF-8)."""
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise UnsafeNameError("the name is not UTF-8", hint="rename the file") from None
+    if size > MAX_NAME_SIZE:
+        raise UnsafeNameError(
+            f"the object's name would have {size} bytes, S3 allows {MAX_NAME_SIZE}",
+            hint="shorten the path or the prefix",
+        )
+    if not name or "\0" in name:
+        raise UnsafeNameError("the object's name would be empty or hold a NUL byte")
+
+
+def tree_prefix(source: str, destination: Location) -> Location:
+    """Where the tree `source` goes below `destination`."""
+    prefix = destination.name
+    if prefix and not prefix.endswith("/"):
+        prefix += "/"
+    base = os.path.basename(source)
+    if base not in ("", ".", ".."):
+        prefix += base + "/"
+    return Location(destination.bucket, prefix)
+
+
+def file_location(path: str, destination: Location) -> Location:
+    """The object that the single file `path` becomes."""
+    if destination.name and not destination.name.endswith("/"):
+        return destination
+    return destination.child(os.path.basename(path))
+
+
+def prefix_names(source: Location) -> tuple[Location, str]:
+    """The prefix to list for the tree `source`, and what is cut off the names found."""
+    if not source.name or source.name.endswith("/"):
+        return source, source.name
+    return source.child("/"), source.name[: source.name.rfind("/") + 1]
+
+
+def object_path(source: Location, destination: str, *, is_directory: bool) -> tuple[str, str]:
+    """Directory and file name that the single object `source` is written to."""
+    if is_directory or destination.endswith("/"):
+        return destination, source.name.rsplit("/", 1)[-1]
+    directory, name = os.path.split(destination)
+    return directory or ".", name
+
+
+def upload_job(entry: FileEntry, prefix: Location) -> Job:
+    """The upload of one file of a tree; UnsafeNameError when S3 cannot hold its name."""
+    location = prefix.child(entry.name)
+    check_name(location.name)
+    return Job(Direction.UP, location, entry.path, entry.size)
+
+
+def download_job(bucket: str, found: RemoteObject, cut: str, naming: Naming) -> Job:
+    """The download of one listed object, with `cut` taken off the front of its name."""
+    if naming is Naming.UUID:
+        path = random_name(found.name)
+    else:
+        path = found.name.removeprefix(cut)
+    return Job(Direction.DOWN, Location(bucket, found.name), path, found.size, found.etag or None)
+
+
+def is_marker(found: RemoteObject) -> bool:
+    """Whether an object only stands for a directory, as consoles make them."""
+    return found.name.endswith("/") and found.size == 0
+
+
+def random_name(name: str) -> str:
+    """A random file name with the suffix of the object `name`."""
+    return f"{uuid.uuid4()}{PurePosixPath(name).suffix}"
+
+
+def content_type(name: str) -> str | None:
+    """The content type that a name suggests, as aws s3 guesses it."""
+    kind, encoding = mimetypes.guess_type(name)
+    return kind if encoding is None else None

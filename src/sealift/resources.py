@@ -1,0 +1,24 @@
+"""What every transfer of a run shares; the engine makes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sealift.control import Control
+from sealift.files.disk import Disk
+from sealift.memory import Memory
+from sealift.model import Spread
+from sealift.retry import Retrier
+from sealift.wire.operations import ObjectClient
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """The two planes, the disk, the memory budget, the retry policy, and how pieces are spread."""
+
+    objects: ObjectClient
+    control: Control
+    disk: Disk
+    memory: Memory
+    retrier: Retrier
+    spread: Spread

@@ -1,0 +1,160 @@
+"""What runs next: a fixed number of workers, the oldest open object's pieces first, then new jobs.
+
+A worker takes a job and runs it. A job of many pieces (parts, ranges) opens a *spread*: idle workers
+take pieces of it, oldest spread first, so that objects end in the order they began, few temporary
+files are open, and no task is made per piece. The worker that opened the spread takes its share.
+
+Knows nothing of S3: it calls `run_job` and what `spread` is given.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any, TypeVar
+
+import anyio
+
+from sealift.model import Job
+
+T = TypeVar("T")
+
+# Jobs planned ahead of the workers.
+PLANNED_AHEAD = 1000
+
+
+class _Spread:
+    """The pieces of one object: some untaken, some in flight. `ended` when there are neither."""
+
+    def __init__(self, pieces: Iterator[Any], run_piece: Callable[[Any], Awaitable[None]]) -> None:
+        self._pieces = pieces
+        self._run_piece = run_piece
+        self._in_flight = 0
+        self._exhausted = False
+        self.ended = anyio.Event()
+        self.error: Exception | None = None
+
+    def next_piece(self) -> Awaitable[None] | None:
+        """The next piece as something to await, or None when no more are begun."""
+        if self._exhausted:
+            return None
+        piece = next(self._pieces, None)
+        if piece is None:
+            self.stop()
+            return None
+        self._in_flight += 1
+        return self._run(piece)
+
+    def stop(self) -> None:
+        """Begin no further piece."""
+        self._exhausted = True
+        if not self._in_flight:
+            self.ended.set()
+
+    async def _run(self, piece: Any) -> None:
+        try:
+            await self._run_piece(piece)
+        except Exception as error:  # noqa: BLE001 - raised again by spread()
+            self.error = self.error or error
+            self._exhausted = True
+        finally:
+            self._in_flight -= 1
+            if self._exhausted and not self._in_flight:
+                self.ended.set()
+
+
+class Schedule:
+    """Runs jobs on `concurrency` workers."""
+
+    def __init__(self, concurrency: int) -> None:
+        self._concurrency = concurrency
+        self._jobs: deque[Job] = deque()
+        self._spreads: deque[_Spread] = deque()
+        self._idle: deque[anyio.Event] = deque()
+        self._room = anyio.Event()
+        self._planned = False
+        self._running = 0
+
+    async def run(
+        self, plan: AsyncIterator[list[Job]], run_job: Callable[[Job], Awaitable[None]]
+    ) -> None:
+        """Run all jobs of `plan`; `run_job` handles its own failures, the plan's are raised."""
+        try:
+            async with anyio.create_task_group() as group:
+                for _ in range(self._concurrency):
+                    group.start_soon(self._work, run_job)
+                await self._feed(plan)
+        except BaseExceptionGroup as group_error:
+            raise first_error(group_error) from None
+
+    async def _feed(self, plan: AsyncIterator[list[Job]]) -> None:
+        async for jobs in plan:
+            self._jobs.extend(jobs)
+            self._wake(len(jobs))
+            while len(self._jobs) > PLANNED_AHEAD:
+                self._room = anyio.Event()
+                await self._room.wait()
+        self._planned = True
+        self._wake(self._concurrency)
+
+    async def spread(self, pieces: Iterator[T], run_piece: Callable[[T], Awaitable[None]]) -> None:
+        """Run `run_piece` for each piece, on this worker and all idle ones.
+
+        After an error no further piece is begun; those in flight end, then it is raised.
+        """
+        spread = _Spread(pieces, run_piece)
+        self._spreads.append(spread)
+        self._wake(self._concurrency)
+        try:
+            while (work := spread.next_piece()) is not None:
+                await work
+            await spread.ended.wait()
+            if spread.error is not None:
+                raise spread.error
+        finally:
+            spread.stop()
+            self._spreads.remove(spread)
+            # Other workers may still use what the caller is about to close.
+            with anyio.CancelScope(shield=True):
+                await spread.ended.wait()
+
+    async def _work(self, run_job: Callable[[Job], Awaitable[None]]) -> None:
+        while True:
+            piece = self._next_piece()
+            if piece is not None:
+                await piece
+            elif self._jobs:
+                job = self._jobs.popleft()
+                if len(self._jobs) <= PLANNED_AHEAD // 2:
+                    self._room.set()
+                self._running += 1
+                try:
+                    await run_job(job)
+                finally:
+                    self._running -= 1
+            elif self._planned and not self._running:
+                self._wake(self._concurrency)
+                return
+            else:
+                event = anyio.Event()
+                self._idle.append(event)
+                await event.wait()
+
+    def _next_piece(self) -> Awaitable[None] | None:
+        for spread in self._spreads:
+            work = spread.next_piece()
+            if work is not None:
+                return work
+        return None
+
+    def _wake(self, count: int) -> None:
+        for _ in range(min(count, len(self._idle))):
+            self._idle.popleft().set()
+
+
+def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first real error of a task group that failed."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

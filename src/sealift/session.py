@@ -1,0 +1,152 @@
+"""The link to one S3 endpoint: both planes, who signs, and what is put right between attempts."""
+
+from __future__ import annotations
+
+import random
+import time
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from types import TracebackType
+
+import anyio
+
+from sealift.control import Control, open_control
+from sealift.errors import Cause, ObjectError, ReplyError, SealiftError, SettingsError
+from sealift.events import Noted, Reporter, Retried
+from sealift.model import Location
+from sealift.options import Options
+from sealift.replies import http_seconds
+from sealift.retry import Policy, Retrier
+from sealift.tls import client_context
+from sealift.wire.address import Server, find_proxy
+from sealift.wire.bandwidth import Bandwidth
+from sealift.wire.operations import Bucket, Identity, ObjectClient
+from sealift.wire.pool import Pool
+
+# How long the first request of a run is tried: a wrong endpoint should show at once.
+FIRST_CONTACT_BUDGET = 8.0
+CREDENTIALS_CHECK_INTERVAL = 60.0
+
+
+class Session:
+    """Made once a run, as an async context manager; `objects` gives the data plane of a bucket."""
+
+    def __init__(self, options: Options, reporter: Reporter) -> None:
+        self._options = options
+        self._reporter = reporter
+        self._stack = AsyncExitStack()
+        self._clients: dict[str, ObjectClient] = {}
+        self.control: Control
+        self.retrier = self._make_retrier(options.policy)
+
+    async def __aenter__(self) -> Session:
+        options = self._options
+        self.control = await self._stack.enter_async_context(
+            open_control(
+                profile=options.profile,
+                region=options.region,
+                endpoint_url=options.endpoint_url,
+                ca_bundle=options.ca_bundle,
+                customer_key=options.customer_key,
+            )
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._stack.aclose()
+
+    async def objects(self, bucket: str) -> ObjectClient:
+        """The data plane of a bucket; the first call asks the server whether the settings are right.
+
+        Raises SettingsError when they are not, before anything is touched.
+        """
+        known = self._clients.get(bucket)
+        if known is not None:
+            return known
+        await self._identify(bucket)
+        await self._first_contact(bucket)
+        # botocore has learned the bucket's region by now, if it is another.
+        server, reached, identity = await self._identify(bucket)
+        rate = self._options.max_bandwidth
+        pool = Pool(
+            server,
+            client_context(self.control.ca_bundle),
+            proxy=find_proxy(server),
+            deadlines=self._options.deadlines,
+            bandwidth=None if rate is None else Bandwidth(rate),
+        )
+        self._stack.callback(pool.close)
+        client = ObjectClient(pool, reached, identity, self._options.customer_key)
+        self._clients[bucket] = client
+        return client
+
+    async def keep_credentials(self) -> None:
+        """Renew temporary credentials for ever, before they expire; botocore knows when that is."""
+        while True:
+            await anyio.sleep(CREDENTIALS_CHECK_INTERVAL)
+            try:
+                await self._renew_credentials()
+            except SealiftError as error:
+                self._reporter.emit(Noted(f"cannot renew the credentials yet: {error}"))
+
+    async def _identify(self, bucket: str) -> tuple[Server, Bucket, Identity]:
+        server, reached, region = await self.control.locate(bucket)
+        known = self.control.identity
+        identity = Identity(await self.control.credentials(), region)
+        if known is not None:
+            identity.clock_offset = known.clock_offset
+        self.control.identity = identity
+        return server, reached, identity
+
+    async def _first_contact(self, bucket: str) -> None:
+        budget = min(FIRST_CONTACT_BUDGET, self._options.policy.budget)
+        retrier = self._make_retrier(replace(self._options.policy, budget=budget))
+        try:
+            await retrier.run(bucket, self.control.list_page, Location(bucket), None, "", 1)
+        except ReplyError as error:
+            if error.code == "AccessDenied":  # no right to list: the objects may be reachable
+                return
+            raise SettingsError(error.message, hint=error.hint) from None
+        except ObjectError as error:
+            raise SettingsError(error.message, hint=error.hint) from None
+
+    def _make_retrier(self, policy: Policy) -> Retrier:
+        return Retrier(
+            policy,
+            clock=time.monotonic,
+            sleep=anyio.sleep,
+            chance=random.random,
+            repair=self._repair,
+            on_retry=lambda name, attempt, delay, error: self._reporter.emit(
+                Retried(name, attempt, delay, error)
+            ),
+        )
+
+    async def _repair(self, error: ObjectError) -> None:
+        """Put right what an attempt failed on: this machine's clock, or old credentials."""
+        if error.cause is Cause.EXPIRED:
+            await self.control.reload_credentials()
+            await self._renew_credentials()
+        elif error.cause is Cause.SKEWED and isinstance(error, ReplyError):
+            server_time = http_seconds(error.date)
+            identity = self.control.identity
+            if server_time is None or identity is None:
+                return
+            identity.clock_offset = server_time - time.time()
+            self._reporter.emit(
+                Noted(
+                    f"this machine's clock is {abs(identity.clock_offset):.0f} s off; "
+                    "signing with the server's time"
+                )
+            )
+
+    async def _renew_credentials(self) -> None:
+        credentials = await self.control.credentials()
+        identity = self.control.identity
+        if identity is not None and credentials != identity.credentials:
+            identity.renew(credentials)

@@ -1,0 +1,229 @@
+"""Which connection carries a request: idle ones first, the last used first.
+
+The pool has no upper bound of its own: each worker has one request in flight, so there are never
+more connections than workers. A connection that sat idle for `IDLE_LIFETIME` is not used again. A
+request whose kept connection turns out to be dead before the first byte of a reply is sent once
+more on a new connection, which costs no attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import time
+from collections import deque
+from collections.abc import Callable
+
+from sealift.errors import Cause, NetworkError
+from sealift.wire.address import Lookup, Proxy, Server
+from sealift.wire.bandwidth import Bandwidth
+from sealift.wire.connection import Body, Connection, Counter, Deadlines, Reply
+from sealift.wire.http1 import parse_head, request_head
+
+# S3 closes idle connections after some 5 s (comment in aws-c-s3), others after a minute.
+IDLE_LIFETIME = 4.0
+CHECK_INTERVAL = 1.0
+
+
+class Pool:
+    """Connections to one server."""
+
+    def __init__(
+        self,
+        server: Server,
+        context: ssl.SSLContext,
+        *,
+        proxy: Proxy | None = None,
+        deadlines: Deadlines = Deadlines(),  # noqa: B008 - frozen
+        bandwidth: Bandwidth | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._server = server
+        self._context = context
+        self._proxy = proxy
+        self._deadlines = deadlines
+        self._bandwidth = bandwidth
+        self._clock = clock
+        first_hop = proxy or server
+        self._lookup = Lookup(first_hop.host, first_hop.port)
+        self._idle: deque[Connection] = deque()
+        self._busy: set[Connection] = set()
+        self._watch: asyncio.TimerHandle | None = None
+        self.connect_count = 0
+
+    async def exchange(
+        self,
+        method: str,
+        head: bytes,
+        body: Body | None = None,
+        room: memoryview | None = None,
+        counter: Counter | None = None,
+    ) -> Reply:
+        """Send a request and read its reply; see `Connection.exchange`. Raises NetworkError."""
+        connection = self._take_idle()
+        if connection is not None:
+            try:
+                return await self._carry(connection, method, head, body, room, counter)
+            except NetworkError as error:
+                if error.cause is not Cause.STALE:
+                    self._lookup.forget()
+                    raise
+        connection = await self._connect()
+        try:
+            return await self._carry(connection, method, head, body, room, counter)
+        except NetworkError:
+            self._lookup.forget()
+            raise
+
+    def close(self) -> None:
+        """Drop all connections, those in use too."""
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        for connection in (*self._idle, *self._busy):
+            connection.close()
+        self._idle.clear()
+
+    def _take_idle(self) -> Connection | None:
+        """The idle connection used last, if it is fresh enough; older ones are closed."""
+        oldest = self._clock() - IDLE_LIFETIME
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_open and connection.idle_since > oldest:
+                return connection
+            connection.close()
+        return None
+
+    async def _carry(
+        self,
+        connection: Connection,
+        method: str,
+        head: bytes,
+        body: Body | None,
+        room: memoryview | None,
+        counter: Counter | None,
+    ) -> Reply:
+        self._busy.add(connection)
+        if self._watch is None:
+            self._watch = asyncio.get_running_loop().call_later(CHECK_INTERVAL, self._check)
+        try:
+            return await connection.exchange(method, head, body, room, counter)
+        finally:
+            self._busy.discard(connection)
+            if connection.is_open:
+                connection.idle_since = self._clock()
+                self._idle.append(connection)
+
+    def _check(self) -> None:
+        now = self._clock()
+        for connection in tuple(self._busy):
+            connection.check(now, self._deadlines)
+        while self._idle and self._idle[0].idle_since < now - IDLE_LIFETIME:
+            self._idle.popleft().close()
+        again = self._busy or self._idle
+        loop = asyncio.get_running_loop()
+        self._watch = loop.call_later(CHECK_INTERVAL, self._check) if again else None
+
+    async def _connect(self) -> Connection:
+        """A new connection: each address of the server in turn, within the connect deadline."""
+        failure: NetworkError | None = None
+        addresses = await self._lookup.addresses()
+        span = self._deadlines.connect / len(addresses)
+        for address in addresses:
+            try:
+                async with asyncio.timeout(span):
+                    return await self._connect_to(address)
+            except ssl.SSLCertVerificationError as reason:
+                raise _untrusted(self._server, reason) from None
+            except OSError as reason:  # TimeoutError and ssl.SSLError are among them
+                text = "no answer in time" if isinstance(reason, TimeoutError) else reason.strerror
+                failure = NetworkError(
+                    f"cannot connect to {self._server.netloc}: {text or type(reason).__name__}",
+                    cause=Cause.CONNECT,
+                    hint="check the endpoint and the network",
+                )
+        self._lookup.forget()
+        assert failure is not None
+        raise failure
+
+    async def _connect_to(self, address: str) -> Connection:
+        loop = asyncio.get_running_loop()
+        connection = Connection(self._bandwidth)
+        self.connect_count += 1
+        if self._proxy is None:
+            await loop.create_connection(
+                lambda: connection,
+                address,
+                self._server.port,
+                ssl=self._context,
+                server_hostname=self._server.host,
+            )
+            return connection
+        transport = await _tunnel(address, self._proxy, self._server)
+        try:
+            secured = await loop.start_tls(
+                transport, connection, self._context, server_hostname=self._server.host
+            )
+        except BaseException:
+            transport.abort()
+            raise
+        assert secured is not None
+        connection.attach(secured)
+        return connection
+
+
+def _untrusted(server: Server, reason: ssl.SSLCertVerificationError) -> NetworkError:
+    return NetworkError(
+        f"the certificate of {server.netloc} is not trusted: {reason.verify_message}",
+        cause=Cause.PERMANENT,
+        hint="give the right --ca-bundle or correct the endpoint; nothing was sent",
+    )
+
+
+class _ConnectReply(asyncio.Protocol):
+    """Reads the reply to CONNECT."""
+
+    def __init__(self) -> None:
+        self.status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._bytes = bytearray()
+
+    def data_received(self, data: bytes) -> None:
+        self._bytes += data
+        with contextlib.suppress(asyncio.InvalidStateError):
+            try:
+                parsed = parse_head(self._bytes, len(self._bytes))
+            except NetworkError as error:
+                self.status.set_exception(error)
+            else:
+                if parsed is not None:
+                    self.status.set_result(parsed[0].status)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        if not self.status.done():
+            self.status.set_exception(ConnectionResetError(0, "the proxy closed the connection"))
+
+
+async def _tunnel(address: str, proxy: Proxy, server: Server) -> asyncio.Transport:
+    """A plain connection through `proxy` to `server` (RFC 9110 section 9.3.6)."""
+    loop = asyncio.get_running_loop()
+    transport, protocol = await loop.create_connection(_ConnectReply, address, proxy.port)
+    literal = f"[{server.host}]" if ":" in server.host else server.host
+    target = f"{literal}:{server.port}"
+    headers = [("host", target)]
+    if proxy.authorization is not None:
+        headers.append(("proxy-authorization", proxy.authorization))
+    try:
+        transport.write(request_head("CONNECT", target, headers))
+        status = await protocol.status
+    except BaseException:
+        transport.abort()
+        raise
+    if not 200 <= status < 300:
+        transport.abort()
+        raise NetworkError(
+            f"the proxy {proxy.host}:{proxy.port} refused the connection with {status}",
+            cause=Cause.PERMANENT if status < 500 else Cause.CONNECT,
+            hint="check HTTPS_PROXY and its user and password" if status == 407 else "",
+        )
+    return transport

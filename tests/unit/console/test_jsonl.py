@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from sealift.console import open_console
+from sealift.errors import Cause, CustomerKeyError, Interrupted, NetworkError
+from sealift.events import Failed, Finished, Noted, Planned, Retried, Skipped, Started
+from sealift.model import Job
+
+
+def parsed(capfd: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    out, err = capfd.readouterr()
+    assert err == ""
+    assert out.isascii()
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def test_every_event(make_job: Callable[..., Job], capfd: pytest.CaptureFixture[str]) -> None:
+    job = make_job("caf\udce9\x1b\u202e", 7)
+    error = NetworkError("lost", hint="go on", cause=Cause.STALLED)
+    with open_console(quiet=True, json=True, progress=True, heading="h", key_id="k") as console:
+        console.emit(Planned(2, 14))
+        console.emit(Started(job))
+        console.emit(Retried("n", 1, 0.12345, error))
+        console.emit(Finished(job, checked=True))
+        console.emit(Finished(make_job("b", 7), checked=False, note="was there"))
+        console.emit(Failed("n", error))
+        console.emit(Failed("m", CustomerKeyError("no key")))
+        console.emit(Skipped("s", "unchanged"))
+        console.emit(Noted("t"))
+    records = parsed(capfd)
+    summary = records.pop()
+    assert records == [
+        {"event": "retried", "name": "n", "attempt": 1, "delay": 0.123, "error": "lost",
+         "cause": "stalled"},
+        {"event": "done", "name": "caf\udce9\x1b\u202e", "checked": True, "size": 7,
+         "location": "s3://bucket/p/caf\udce9\x1b\u202e", "direction": "download"},
+        {"event": "done", "name": "b", "checked": False, "size": 7, "note": "was there",
+         "location": "s3://bucket/p/b", "direction": "download"},
+        {"event": "failed", "name": "n", "error": "lost", "hint": "go on", "cause": "stalled",
+         "type": "NetworkError"},
+        {"event": "failed", "name": "m", "error": "no key", "hint": "", "cause": None,
+         "type": "CustomerKeyError"},
+        {"event": "skipped", "name": "s", "reason": "unchanged"},
+        {"event": "noted", "text": "t"},
+    ]  # fmt: skip
+    assert summary.pop("elapsed") >= 0
+    assert summary == {
+        "event": "summary", "version": 1, "status": "failed", "error": "", "heading": "h",
+        "key_id": "k", "planned_count": 2, "planned_size": 14, "plan_complete": False,
+        "done_count": 2, "done_size": 14, "checked_count": 1, "failed_count": 2,
+        "skipped": {"unchanged": 1}, "retry_count": 1,
+    }  # fmt: skip
+
+
+def test_summary_when_interrupted(capfd: pytest.CaptureFixture[str]) -> None:
+    with (
+        pytest.raises(ExceptionGroup),
+        open_console(quiet=False, json=True, progress=True),
+    ):
+        raise ExceptionGroup("tasks", [Interrupted("interrupted by the user")])
+    (summary,) = parsed(capfd)
+    assert summary["status"] == "interrupted"
+
+
+def test_summary_when_stopped(capfd: pytest.CaptureFixture[str]) -> None:
+    with (
+        pytest.raises(CustomerKeyError),
+        open_console(quiet=False, json=True, progress=True),
+    ):
+        raise CustomerKeyError("no key")
+    (summary,) = parsed(capfd)
+    assert (summary["status"], summary["error"]) == ("stopped", "no key")
+
+
+def test_a_reader_that_leaves_does_not_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as stream:
+        monkeypatch.setattr("sys.stdout", stream)
+        monkeypatch.setattr("sealift.console.screen.MAX_BEHIND", 10)
+        with open_console(quiet=False, json=True, progress=True) as console:
+            for _ in range(1000):
+                console.emit(Noted("x"))
+    assert console.tally.failed_count == 0

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+from rich.console import Console as RichConsole
+
+from sealift.console.summary import Outcome, Status, is_empty, lines, table
+from sealift.errors import LocalFileError, NetworkError
+from sealift.events import Failed, Finished, PlanComplete, Planned, Retried, Skipped, Tally
+from sealift.model import Job, MiB
+
+
+def tally_of(make_job: Callable[..., Job], failed: int = 0) -> Tally:
+    tally = Tally()
+    tally.emit(Planned(10 + failed, 10 * MiB))
+    tally.emit(PlanComplete())
+    for index in range(4):
+        tally.emit(Finished(make_job(f"{index}", MiB), checked=index > 0))
+    for index in range(failed):
+        tally.emit(Failed(f"bad\x1b{index}", NetworkError("connection lost", hint="try again")))
+    for _ in range(3):
+        tally.emit(Skipped("x", "unchanged"))
+    tally.emit(Skipped("y", "storage class GLACIER"))
+    tally.emit(Retried("z", 1, 0.5, NetworkError("reset")))
+    return tally
+
+
+def test_lines(make_job: Callable[..., Job]) -> None:
+    tally = tally_of(make_job, failed=22)
+    outcome = Outcome(Status.FAILED, 8.0, "sync a to s3://b/", "3f9a")
+    assert lines(tally, outcome)[-9:] == [
+        "sync a to s3://b/: 22 objects failed",
+        "  moved     4 objects, 4.0 MiB",
+        "  skipped   3 unchanged",
+        "            1 storage class GLACIER",
+        "  failed    22",
+        "  time      8.0 s, 512.0 KiB/s, 0.5 objects/s",
+        "  retries   1",
+        "  verified  3 of 4 against a stored checksum",
+        "  key id    3f9a",
+    ]
+    named = lines(tally, outcome)[1:-9]
+    assert lines(tally, outcome)[0] == "failed objects:"
+    assert named[0] == r"  bad\x1b0: connection lost; try again"
+    assert len(named) == 21
+    assert named[-1] == "  and 2 more"
+
+
+def test_interrupted_tells_what_is_left(make_job: Callable[..., Job]) -> None:
+    text = lines(tally_of(make_job), Outcome(Status.INTERRUPTED, 61.0))
+    assert text[0] == "interrupted"
+    assert "  not moved 6 objects" in text
+    tally = tally_of(make_job)
+    tally.plan_complete = False
+    text = lines(tally, Outcome(Status.STOPPED, 61.0, "x"))
+    assert text[0] == "x: stopped by an error"
+    assert "  not moved 6 objects, and what was not planned yet" in text
+
+
+def test_nothing_to_do() -> None:
+    assert is_empty(Tally())
+    assert lines(Tally(), Outcome(Status.COMPLETE, 0.0, "sync"))[0] == "sync: nothing to do"
+
+
+def test_table_says_the_same_and_no_markup(make_job: Callable[..., Job]) -> None:
+    tally = tally_of(make_job)
+    tally.emit(Failed("[red]n[/red]", LocalFileError("open", "n", OSError(28, "full"))))
+    console = RichConsole(file=io.StringIO(), width=80, force_terminal=True, no_color=True)
+    with console.capture() as capture:
+        console.print(table(tally, Outcome(Status.FAILED, 8.0, "restore", "3f9a")))
+    shown = capture.get()
+    for part in ("1 object failed", "4 objects, 4.0 MiB", "3 unchanged", "3f9a", "[red]n[/red]",
+                 "free some space"):  # fmt: skip
+        assert part in shown
