@@ -1,8 +1,8 @@
 """The memory budget: part buffers are taken from it, and come back to it.
 
-Who wants a buffer waits until the budget has room, first come, first served; so memory does not grow
-with the number of connections, files or parts. Large buffers are kept for the next one who wants
-that size: filling fresh memory with zeros would cost as much as checking it.
+Who wants a buffer waits until the budget has room, first come, first served; so memory does not
+grow with the number of connections, files or parts. Large buffers are kept for the next one who
+wants that size: filling fresh memory with zeros would cost as much as checking it.
 """
 
 from __future__ import annotations

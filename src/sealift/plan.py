@@ -25,7 +25,10 @@ class Naming(enum.StrEnum):
 
 
 def check_name(name: str) -> None:
-    """UnsafeNameError for names that S3 cannot hold (userguide object-keys: 1024 bytes of UTF-8)."""
+    """UnsafeNameError for names that S3 cannot hold.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html: 1024 bytes of UTF-8.
+    """
     try:
         size = len(name.encode())
     except UnicodeEncodeError:
@@ -81,10 +84,7 @@ def upload_job(entry: FileEntry, prefix: Location) -> Job:
 
 def download_job(bucket: str, found: RemoteObject, cut: str, naming: Naming) -> Job:
     """The download of one listed object, with `cut` taken off the front of its name."""
-    if naming is Naming.UUID:
-        path = random_name(found.name)
-    else:
-        path = found.name.removeprefix(cut)
+    path = random_name(found.name) if naming is Naming.UUID else found.name.removeprefix(cut)
     return Job(Direction.DOWN, Location(bucket, found.name), path, found.size, found.etag or None)
 
 

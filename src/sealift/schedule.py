@@ -1,8 +1,9 @@
 """What runs next: a fixed number of workers, the oldest open object's pieces first, then new jobs.
 
-A worker takes a job and runs it. A job of many pieces (parts, ranges) opens a *spread*: idle workers
-take pieces of it, oldest spread first, so that objects end in the order they began, few temporary
-files are open, and no task is made per piece. The worker that opened the spread takes its share.
+A worker takes a job and runs it. A job of many pieces (parts, ranges) opens a *spread*: idle
+workers take pieces of it, oldest spread first, so that objects end in the order they began, few
+temporary files are open, and no task is made per piece. The worker that opened the spread takes its
+share.
 
 Knows nothing of S3: it calls `run_job` and what `spread` is given.
 """

@@ -61,9 +61,9 @@ class Session:
         await self._stack.aclose()
 
     async def objects(self, bucket: str) -> ObjectClient:
-        """The data plane of a bucket; the first call asks the server whether the settings are right.
+        """The data plane of a bucket; the first call asks the server whether the settings hold.
 
-        Raises SettingsError when they are not, before anything is touched.
+        Raises SettingsError when they do not, before anything is touched.
         """
         known = self._clients.get(bucket)
         if known is not None:

@@ -33,7 +33,6 @@ from sealift.metadata import FileFacts
 from sealift.model import ByteRange, Job, MiB, Part, PartDone, cut_parts, part_size_for
 from sealift.plan import content_type
 from sealift.resources import Resources
-from sealift.wire.operations import Stored
 
 # A larger part is not held in memory but read twice: for its checksum, then to be sent.
 MAX_BUFFERED_PART_SIZE = 16 * MiB
@@ -68,7 +67,7 @@ class Uploader:
         self._keeps_whole_crc: bool | None = None
 
     async def upload(self, job: Job) -> bool:
-        """Send the file of `job`; returns whether the server compared a checksum.
+        """Send the file of `job`; returns True: the server has compared a checksum of every byte.
 
         A file that changes meanwhile is sent once more from the start. Raises ObjectError; then
         nothing of ours is left on the server unless the error says so.
@@ -85,16 +84,17 @@ class Uploader:
     async def _upload_once(self, job: Job) -> bool:
         try:
             if job.size <= self._part_size:
-                stored = await self._retrier.run(job.location.name, self._put_once, job)
-                return stored.checked
-            return await self._upload_parts(job)
+                await self._retrier.run(job.location.name, self._put_once, job)
+            else:
+                await self._upload_parts(job)
+            return True
         except NotSealedError:
             await self._remove_unsealed(job)
             raise
 
     # One request
 
-    async def _put_once(self, job: Job) -> Stored:
+    async def _put_once(self, job: Job) -> None:
         """Read the file and put it; each attempt reads anew, for the bytes may be what was bad."""
         async with self._memory.buffer(job.size) as room:
             size, crc, mtime_ns = await self._disk.run(read_small, job.path, room)
@@ -109,10 +109,6 @@ class Uploader:
                 FileFacts(mtime_ns, crc),
                 job,
             )
-        self._note(stored)
-        return stored
-
-    def _note(self, stored: Stored) -> None:
         self._checks_crc = self._checks_crc or stored.checked
 
     async def _remove_unsealed(self, job: Job) -> None:
@@ -127,7 +123,7 @@ class Uploader:
 
     # Parts
 
-    async def _upload_parts(self, job: Job) -> bool:
+    async def _upload_parts(self, job: Job) -> None:
         source = await self._disk.run(SourceFile, job.path)
         try:
             if source.size != job.size:
@@ -139,7 +135,7 @@ class Uploader:
                     cut_parts(source.size, part_size), partial(self._send_part, upload)
                 )
                 await self._disk.run(source.check)
-                return await self._complete(upload)
+                await self._complete(upload)
             except BaseException as error:
                 await self._abort(upload, error)
                 raise
@@ -184,7 +180,7 @@ class Uploader:
                 stored = await self._objects.upload_part(
                     job.location.name, upload.upload_id, part.number, room, size, crc, md5, job
                 )
-        self._note(stored)
+        self._checks_crc = self._checks_crc or stored.checked
         return PartDone(part.number, size, stored.etag, crc)
 
     def _read_part(
@@ -205,7 +201,7 @@ class Uploader:
 
     # The end
 
-    async def _complete(self, upload: _Multipart) -> bool:
+    async def _complete(self, upload: _Multipart) -> None:
         parts = sorted(upload.done, key=lambda part: part.number)
         crc = combine((part.crc, part.size) for part in parts)
         if upload.whole_crc is not None and crc != upload.whole_crc:
@@ -215,7 +211,6 @@ class Uploader:
         )
         if not sealed:
             await self._confirm(upload)
-        return True
 
     async def _complete_once(self, upload: _Multipart, parts: list[PartDone], crc: int) -> bool:
         """Complete, or find that it was completed: True when the object is known to be sealed.

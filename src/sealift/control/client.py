@@ -111,8 +111,8 @@ class Control:
     async def locate(self, bucket: str) -> tuple[Server, Bucket, str]:
         """The server and path of a bucket, and the region to sign for; no request is made.
 
-        botocore's endpoint rules decide (addressing style, dual stack, access points): they are read
-        off a presigned URL, which it makes without asking anyone.
+        botocore's endpoint rules decide (addressing style, dual stack, access points): they are
+        read off a presigned URL, which it makes without asking anyone.
         """
         with translated("endpoint"):
             url = await self._client.generate_presigned_url(
@@ -213,7 +213,7 @@ class Control:
     async def create_multipart_upload(
         self, location: Location, content_type: str | None, facts: FileFacts, *, whole_crc: bool
     ) -> MultipartStart:
-        """CreateMultipartUpload; with `whole_crc` the server is asked to keep a CRC of the whole."""
+        """CreateMultipartUpload; with `whole_crc` the server is asked to keep the whole's CRC."""
         params: dict[str, Any] = {"Metadata": facts.metadata(), **self._seal}
         if content_type is not None:
             params["ContentType"] = content_type

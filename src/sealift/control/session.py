@@ -30,7 +30,7 @@ class _NoRedirects:
         return await self._session.request(method, allow_redirects=False, **kwargs)
 
 
-class ControlSession(AIOHTTPSession):
+class ControlSession(AIOHTTPSession):  # type: ignore[misc] # it has no types
     """aiobotocore's HTTP session without redirects and never without certificate checks."""
 
     async def _get_session(self, proxy_url: str | None) -> _NoRedirects:

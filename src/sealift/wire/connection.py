@@ -223,15 +223,11 @@ class Connection(asyncio.BufferedProtocol):
         Raises NetworkError. The connection is closed unless the reply was read to its end and the
         peer keeps it; `is_open` tells.
         """
-        assert self._phase is _Phase.IDLE
-        assert self._transport is not None
         self._begin(method, room, counter)
         try:
             self._sent = await self._send(head, body)
             while self._phase in (_Phase.HEAD, _Phase.BODY):
                 await self._wait()
-            if self._failure is not None:
-                raise self._failure
             return self._reply()
         except BaseException:
             self._take_back()
@@ -244,6 +240,7 @@ class Connection(asyncio.BufferedProtocol):
     # Sending
 
     def _begin(self, method: str, room: memoryview | None, counter: Counter | None) -> None:
+        assert self._phase is _Phase.IDLE
         self._phase = _Phase.HEAD
         self._exchange_count += 1
         self._method = method
@@ -415,6 +412,8 @@ class Connection(asyncio.BufferedProtocol):
         self._wake()
 
     def _reply(self) -> Reply:
+        if self._failure is not None:
+            raise self._failure
         assert self._head is not None
         error_body = None if self._error_body is None else bytes(self._error_body)
         if error_body is not None or self._too_long is not None:
