@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 
 from sealift.errors import SettingsError
@@ -18,10 +19,19 @@ def client_context(ca_bundle: str | None) -> ssl.SSLContext:
         raise SettingsError(
             f"cannot read certificates from {ca_bundle}", hint="check --ca-bundle"
         ) from None
-    if ca_bundle is None and not context.cert_store_stats()["x509_ca"]:
+    if ca_bundle is None and not _finds_system_certificates(context):
         import certifi
 
         context.load_verify_locations(cafile=certifi.where())
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+def _finds_system_certificates(context: ssl.SSLContext) -> bool:
+    """Whether OpenSSL knows this system's certificates; Python from python.org on macOS does not.
+
+    Those in a directory are looked up when they are needed, so they are not counted.
+    """
+    directory = ssl.get_default_verify_paths().capath
+    return bool(context.cert_store_stats()["x509_ca"] or (directory and os.listdir(directory)))
