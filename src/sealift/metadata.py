@@ -1,4 +1,4 @@
-"""What an object's user metadata says of the file it holds, and the headers that say it. Pure.
+"""What an object's metadata says of the file it holds, and the headers that say it. Pure.
 
 `mtime` is written as rclone and s3fs write it: seconds since the epoch with a decimal fraction.
 User metadata is only readable with the customer key.
@@ -6,6 +6,7 @@ User metadata is only readable with the customer key.
 
 from __future__ import annotations
 
+import mimetypes
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -67,3 +68,9 @@ def _parse_mtime(text: str | None) -> int | None:
     if not (digits.isascii() and digits.isdigit()) or len(seconds) > 12:
         return None
     return int(seconds) * _NANO + int(fraction[:9].ljust(9, "0"))
+
+
+def content_type(name: str) -> str | None:
+    """The content type that a name suggests, as aws s3 guesses it."""
+    kind, encoding = mimetypes.guess_type(name)
+    return kind if encoding is None else None

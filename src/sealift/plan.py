@@ -7,7 +7,6 @@ of the source is part of the name. `DST` of a tree is always a directory or pref
 from __future__ import annotations
 
 import enum
-import mimetypes
 import os
 import uuid
 from pathlib import PurePosixPath
@@ -96,9 +95,3 @@ def is_marker(found: RemoteObject) -> bool:
 def random_name(name: str) -> str:
     """A random file name with the suffix of the object `name`."""
     return f"{uuid.uuid4()}{PurePosixPath(name).suffix}"
-
-
-def content_type(name: str) -> str | None:
-    """The content type that a name suggests, as aws s3 guesses it."""
-    kind, encoding = mimetypes.guess_type(name)
-    return kind if encoding is None else None

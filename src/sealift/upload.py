@@ -29,9 +29,8 @@ from sealift.errors import (
     SourceChangedError,
 )
 from sealift.files.source import CHUNK_SIZE, SourceFile, read_small
-from sealift.metadata import FileFacts
+from sealift.metadata import FileFacts, content_type
 from sealift.model import ByteRange, Job, MiB, Part, PartDone, cut_parts, part_size_for
-from sealift.plan import content_type
 from sealift.resources import Resources
 
 # A larger part is not held in memory but read twice: for its checksum, then to be sent.
