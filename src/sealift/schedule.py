@@ -20,8 +20,8 @@ from sealift.model import Job
 
 T = TypeVar("T")
 
-# Jobs planned ahead of the workers.
-PLANNED_AHEAD = 1000
+# Jobs planned ahead of the workers, so that totals are known early; some 10 MiB of memory.
+PLANNED_AHEAD = 20_000
 
 
 class _Spread:
