@@ -12,9 +12,12 @@ def main() -> None:
 
         print(f"sealift {__version__}")
         return
-    from sealift.cli.app import run
+    try:
+        from sealift.cli.app import run
 
-    run()
+        run()
+    except KeyboardInterrupt:  # before the engine took over the signal
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -19,10 +19,11 @@ import anyio
 
 from sealift.cli.shared import Shared
 from sealift.console import open_console
+from sealift.console.log import LogReporter
 from sealift.console.text import escape
 from sealift.engine import Engine
 from sealift.errors import Interrupted, ObjectError, SealiftError, UsageError
-from sealift.events import Reporter
+from sealift.events import Fanout, Reporter
 from sealift.model import DEFAULT_PART_SIZE, parse_size
 from sealift.options import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, Options
 from sealift.settings import Settings, read_settings
@@ -66,7 +67,8 @@ def execute(
             heading=heading,
             key_id=options.customer_key.key_id if options.customer_key else None,
         ) as console:
-            run_engine(options, console, command)
+            reporter = Fanout([console, LogReporter()]) if shared.log_level else console
+            run_engine(options, reporter, command)
     except SealiftError as error:
         fail(error)
     if console.tally.failed_count:
