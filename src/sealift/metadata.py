@@ -7,6 +7,7 @@ User metadata is only readable with the customer key.
 from __future__ import annotations
 
 import mimetypes
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ MARKER = "sealift-id"
 PREFIX = "x-amz-meta-"
 
 _NANO = 1_000_000_000
+# Eleven digits of seconds reach the year 5138.
+_DECIMAL = re.compile(r"(-)?([0-9]{1,11})(?:\.([0-9]*))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,8 @@ class FileFacts:
         """Metadata names and values, without the `x-amz-meta-` prefix."""
         named = {}
         if self.mtime_ns is not None:
-            named[MTIME] = f"{self.mtime_ns // _NANO}.{self.mtime_ns % _NANO:09d}"
+            seconds, fraction = divmod(abs(self.mtime_ns), _NANO)
+            named[MTIME] = f"{'-' if self.mtime_ns < 0 else ''}{seconds}.{fraction:09d}"
         if self.crc is not None:
             named[CRC] = encode(self.crc)
         if self.marker is not None:
@@ -63,11 +67,12 @@ class FileFacts:
 def _parse_mtime(text: str | None) -> int | None:
     if text is None:
         return None
-    seconds, _, fraction = text.partition(".")
-    digits = seconds.removeprefix("-") + fraction
-    if not (digits.isascii() and digits.isdigit()) or len(seconds) > 12:
+    match = _DECIMAL.fullmatch(text)
+    if match is None:
         return None
-    return int(seconds) * _NANO + int(fraction[:9].ljust(9, "0"))
+    sign, seconds, fraction = match.groups(default="")
+    mtime_ns = int(seconds) * _NANO + int(fraction[:9].ljust(9, "0"))
+    return -mtime_ns if sign else mtime_ns
 
 
 def content_type(name: str) -> str | None:
