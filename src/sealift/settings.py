@@ -76,13 +76,16 @@ def _read_env_file(path: str | None) -> dict[str, str]:
     if path is not None and not os.path.isfile(path):
         raise SettingsError(f"there is no file {path}", hint="check --env-file")
     try:
-        return {
-            name: value
-            for name, value in dotenv_values(chosen, interpolate=False).items()
-            if value is not None
-        }
-    except (OSError, UnicodeDecodeError):
+        # Windows editors begin a file with a byte order mark, which is no part of the first name.
+        found = dotenv_values(chosen, interpolate=False, encoding="utf-8-sig")
+    except OSError:
         raise SettingsError(f"cannot read {chosen}", hint="check its permissions") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{chosen} is not UTF-8", hint="save it as text") from None
+    values = {name: value for name, value in found.items() if value is not None}
+    if any("\0" in text for entry in values.items() for text in entry):
+        raise SettingsError(f"{chosen} holds a NUL byte", hint="save it as text")
+    return values
 
 
 def _is_for_boto(name: str) -> bool:
