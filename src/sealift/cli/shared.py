@@ -50,13 +50,13 @@ class Shared:
     ] = None
     concurrency: Annotated[
         int | None,
-        typer.Option("--concurrency", "-j", metavar="N", help="Requests in flight.  [default: 64]"),
+        typer.Option("--concurrency", "-j", metavar="N", help="Requests in flight (default 64)."),
     ] = None
     part_size: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Size of parts.  [default: 8MiB]")
+        str | None, typer.Option(metavar="SIZE", help="Size of parts (default 8MiB).")
     ] = None
     memory: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Memory to use at most.  [default: 256MiB]")
+        str | None, typer.Option(metavar="SIZE", help="Memory to use at most (default 256MiB).")
     ] = None
     max_bandwidth: Annotated[
         str | None, typer.Option(metavar="RATE", help="Bytes per second at most, as 50MiB.")
