@@ -1,0 +1,1 @@
+"""What sealift promises, held against every real server: the same tests on each."""
