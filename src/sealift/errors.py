@@ -137,9 +137,13 @@ class IntegrityError(ObjectError):
 
 
 class NotSealedError(IntegrityError):
-    """The reply lacks the SSE-C echo, so the bytes may be stored or served as plaintext."""
+    """The reply lacks the SSE-C echo, so the bytes may be stored or served as plaintext.
+
+    `version_id` is the version that a versioned bucket holds of them.
+    """
 
     cause = Cause.PERMANENT
+    version_id: str | None = None
 
 
 class ObjectChangedError(ObjectError):

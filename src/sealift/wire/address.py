@@ -11,7 +11,7 @@ import socket
 import time
 import urllib.request
 from dataclasses import dataclass, field
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from sealift.errors import Cause, NetworkError, SettingsError
 
@@ -39,7 +39,7 @@ class Server:
     @classmethod
     def from_url(cls, url: str) -> Server:
         """Read an endpoint URL; anything but https is refused here, before a socket opens."""
-        parts = urlsplit(url)
+        parts, port = _split(url, "--endpoint-url")
         if parts.scheme != "https":
             raise SettingsError(
                 f"the endpoint {url} is not https, and a customer key must never cross plain HTTP",
@@ -49,7 +49,7 @@ class Server:
             raise SettingsError(f"the endpoint {url} names no host", hint="check --endpoint-url")
         host = parts.hostname
         literal = f"[{host}]" if ":" in host else host
-        port = parts.port or 443
+        port = port or 443
         return cls(host, port, literal if port == 443 else f"{literal}:{port}")
 
 
@@ -60,7 +60,7 @@ def find_proxy(server: Server) -> Proxy | None:
     url = urllib.request.getproxies().get("https")
     if not url:
         return None
-    parts = urlsplit(url if "://" in url else f"http://{url}")
+    parts, port = _split(url if "://" in url else f"http://{url}", "HTTPS_PROXY")
     if parts.scheme != "http" or not parts.hostname:
         raise SettingsError(
             "HTTPS_PROXY is not an http:// URL", hint="set HTTPS_PROXY=http://HOST:PORT"
@@ -69,7 +69,16 @@ def find_proxy(server: Server) -> Proxy | None:
     if parts.username is not None:
         login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         authorization = "Basic " + base64.b64encode(login.encode()).decode()
-    return Proxy(parts.hostname, parts.port or 80, authorization)
+    return Proxy(parts.hostname, port or 80, authorization)
+
+
+def _split(url: str, setting: str) -> tuple[SplitResult, int | None]:
+    """The parts of a URL and its port. What cannot be read may hold a password: it is not shown."""
+    try:
+        parts = urlsplit(url)
+        return parts, parts.port
+    except ValueError:
+        raise SettingsError(f"{setting} is no URL", hint=f"check {setting}") from None
 
 
 class Lookup:
@@ -104,6 +113,10 @@ class Lookup:
                 f"cannot find the host {self._host}: {reason.strerror}",
                 cause=Cause.NAME_LOOKUP if passing else Cause.PERMANENT,
                 hint="" if passing else "check the endpoint",
+            ) from None
+        except UnicodeError:  # the IDNA codec: a label that is empty or too long
+            raise NetworkError(
+                f"{self._host} is no host name", cause=Cause.PERMANENT, hint="check the endpoint"
             ) from None
         self._addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
         self._expires = time.monotonic() + LOOKUP_LIFETIME

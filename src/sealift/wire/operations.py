@@ -11,19 +11,27 @@ from __future__ import annotations
 
 import hmac
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sealift import __version__
 from sealift.checksums import decode, encode
-from sealift.errors import IntegrityError, NotSealedError, ObjectChangedError, ReplyError
+from sealift.errors import (
+    IntegrityError,
+    NotSealedError,
+    ObjectChangedError,
+    ObjectError,
+    ReplyError,
+)
 from sealift.keys import ALGORITHM, ALGORITHM_HEADER, KEY_MD5_HEADER, CustomerKey
 from sealift.metadata import PREFIX, FileFacts
 from sealift.model import ByteRange
 from sealift.replies import http_seconds, parse_error_body, reply_error
-from sealift.wire.connection import Body, Counter, Reply
+from sealift.wire.connection import Body, Counter
 from sealift.wire.http1 import Head, request_head
 from sealift.wire.pool import Pool
+from sealift.wire.receiving import Reply
 from sealift.wire.sigv4 import (
     UNSIGNED_PAYLOAD,
     Credentials,
@@ -150,15 +158,19 @@ class ObjectClient:
             headers.append(("if-match", etag))
         request = self._request("GET", name, "", headers, None)
         reply = await self._pool.exchange("GET", request, None, room, counter)
+        with _counted_if_good(reply, counter):
+            return self._received(reply, span)
+
+    def _received(self, reply: Reply, span: ByteRange | None) -> Received:
         head = reply.head
         if head.status == 412:
             raise ObjectChangedError("the object was replaced while it was being read")
         if reply.error_body is not None:
             raise self._error("GetObject", reply)
         self._check_echo("GetObject", head)
-        if reply.too_long is not None:
+        if reply.too_long:
             raise ObjectChangedError("the object is longer than planned: it was replaced")
-        return _received(reply, span)
+        return _matching(reply, span)
 
     async def _store(
         self,
@@ -178,6 +190,10 @@ class ObjectClient:
         # A success to a PUT has no body to speak of, but some servers send a short one.
         room = memoryview(bytearray(1024))
         reply = await self._pool.exchange("PUT", request, body, room, counter)
+        with _counted_if_good(reply, counter):
+            return self._stored(operation, reply, crc)
+
+    def _stored(self, operation: str, reply: Reply, crc: int) -> Stored:
         head = reply.head
         if reply.error_body is not None:
             raise self._error(operation, reply)
@@ -219,7 +235,9 @@ class ObjectClient:
         algorithm = head.headers.get(ALGORITHM_HEADER.encode(), b"")
         key_md5 = head.headers.get(KEY_MD5_HEADER.encode(), b"")
         if algorithm != ALGORITHM.encode() or not hmac.compare_digest(key_md5, self._key_md5):
-            raise NotSealedError(not_sealed_message(operation))
+            error = NotSealedError(not_sealed_message(operation))
+            error.version_id = head.get(b"x-amz-version-id")
+            raise error
 
     def _error(self, operation: str, reply: Reply) -> ReplyError:
         head = reply.head
@@ -232,12 +250,25 @@ def not_sealed_message(operation: str) -> str:
     """The words for a reply without the SSE-C echo; the control plane uses them too."""
     if operation in ("GetObject", "HeadObject"):
         return f"{operation}: the server does not say that the object is sealed with this key"
+    if operation == "CreateMultipartUpload":
+        return f"{operation}: the server did not take the customer key; nothing was sent"
     return (
         f"{operation}: the server did not use the customer key: the bytes were stored UNENCRYPTED"
     )
 
 
-def _received(reply: Reply, span: ByteRange | None) -> Received:
+@contextmanager
+def _counted_if_good(reply: Reply, counter: Counter | None) -> Iterator[None]:
+    """Take the bytes of a whole reply back when its content turns out to be of no use."""
+    try:
+        yield
+    except ObjectError:
+        if counter is not None:
+            counter.moved -= reply.counted
+        raise
+
+
+def _matching(reply: Reply, span: ByteRange | None) -> Received:
     """Check that the reply is the bytes asked for (RFC 9110 sections 14.4 and 15.3.7)."""
     head = reply.head
     etag = head.get(b"etag")

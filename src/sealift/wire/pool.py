@@ -18,8 +18,9 @@ from collections.abc import Callable
 from sealift.errors import Cause, NetworkError
 from sealift.wire.address import Lookup, Proxy, Server
 from sealift.wire.bandwidth import Bandwidth
-from sealift.wire.connection import Body, Connection, Counter, Deadlines, Reply
+from sealift.wire.connection import Body, Connection, Counter, Deadlines
 from sealift.wire.http1 import parse_head, request_head
+from sealift.wire.receiving import Reply
 
 # S3 closes idle connections after some 5 s (comment in aws-c-s3), others after a minute.
 IDLE_LIFETIME = 4.0

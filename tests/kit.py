@@ -1,0 +1,171 @@
+"""What the tests of the wire and of the engine share: certificates, raw servers, counters."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import trustme
+from tests.faults import FaultServer
+from tests.faults.threads import LoopThread
+
+from sealift.keys import CustomerKey
+from sealift.tls import client_context
+from sealift.wire.address import Server
+from sealift.wire.http1 import request_head
+from sealift.wire.pool import Pool
+
+BACKENDS = [
+    ("asyncio", {"use_uvloop": False}),
+    ("asyncio", {"use_uvloop": True}),
+]
+KEY = bytes(range(32))
+OTHER_KEY = bytes(range(1, 33))
+CUSTOMER_KEY = CustomerKey(KEY)
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """PEM files; the certificate is for localhost, 127.0.0.1 and ::1 unless told otherwise."""
+
+    cert_file: Path
+    key_file: Path
+    ca_file: Path
+
+    @classmethod
+    def make(cls, directory: Path, *names: str) -> Certificate:
+        files = cls(directory / "cert", directory / "key", directory / "ca")
+        authority = trustme.CA()
+        leaf = authority.issue_cert(*(names or ("localhost", "127.0.0.1", "::1")))
+        leaf.private_key_pem.write_to_path(files.key_file)
+        files.cert_file.write_bytes(b"".join(blob.bytes() for blob in leaf.cert_chain_pems))
+        authority.cert_pem.write_to_path(files.ca_file)
+        return files
+
+
+class Count:
+    """A byte counter as a job has one."""
+
+    def __init__(self) -> None:
+        self.moved = 0
+
+
+class RawServer(LoopThread):
+    """A TLS server that does with each connection what `serve` says, to the byte."""
+
+    def __init__(self, certificate: Certificate, serve: Serve) -> None:
+        super().__init__()
+        self.port = 0
+        self.connections = 0
+        self._certificate = certificate
+        self._serve = serve
+
+    @property
+    def endpoint_url(self) -> str:
+        return f"https://localhost:{self.port}"
+
+    async def _open(self) -> asyncio.Server:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self._certificate.cert_file, self._certificate.key_file)
+        server = await asyncio.start_server(
+            self._accept, "127.0.0.1", 0, ssl=context, ssl_shutdown_timeout=1.0
+        )
+        self.port = server.sockets[0].getsockname()[1]
+        return server
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self._spawn(self._carry(reader, writer))
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await self._serve(reader, writer)
+        except (OSError, EOFError):
+            pass  # the client gave up, as it may
+        finally:
+            writer.transport.abort()
+
+
+class SlowReader:
+    """Takes one request with a body of `size` bytes in sips, through small kernel buffers."""
+
+    SIP = 8192
+    PAUSE = 0.03
+
+    def __init__(self, certificate: Certificate, size: int) -> None:
+        self._size = size
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(certificate.cert_file, certificate.key_file)
+        self._listener = socket.socket()
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2 * self.SIP)
+        self._listener.bind(("127.0.0.1", 0))
+        self._listener.listen()
+        self.endpoint_url = f"https://localhost:{self._listener.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join(5)
+        self._listener.close()
+
+    def _serve(self) -> None:
+        channel, _ = self._listener.accept()
+        with channel, self._context.wrap_socket(channel, server_side=True) as secured:
+            received = b""
+            while b"\r\n\r\n" not in received:
+                received += secured.recv(self.SIP)
+            left = self._size - len(received.partition(b"\r\n\r\n")[2])
+            while left > 0 and (sip := secured.recv(self.SIP)):
+                left -= len(sip)
+                time.sleep(self.PAUSE)
+            secured.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+
+async def until(true: Callable[[], object]) -> None:
+    """Wait for what another thread brings about."""
+    while not true():  # noqa: ASYNC110 - it sets no event
+        await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def open_pool(
+    server: FaultServer | RawServer | SlowReader, certificate: Certificate, **options: Any
+) -> AsyncIterator[Pool]:
+    """A pool of connections to `server`, closed at the end."""
+    pool = Pool(
+        Server.from_url(server.endpoint_url), client_context(str(certificate.ca_file)), **options
+    )
+    try:
+        yield pool
+    finally:
+        pool.close()
+        await asyncio.sleep(0.02)  # aborted transports close their sockets in the loop
+
+
+def request(method: str, name: str, size: int | None = None, **headers: str) -> bytes:
+    """A request head for the object `name`, unsigned: the fault server does not ask."""
+    fields = [
+        ("host", "localhost"),
+        *((key.replace("_", "-"), value) for key, value in headers.items()),
+    ]
+    if size is not None:
+        fields.append(("content-length", str(size)))
+    return request_head(method, f"/bucket/{name}", fields)
+
+
+def open_count(pool: Pool) -> int:
+    """How many connections of the pool are in use or kept: the books, seen from outside."""
+    return len(pool._busy) + sum(connection.is_open for connection in pool._idle)
