@@ -6,12 +6,14 @@ CRC64NVME wherever the server or the object's metadata holds one.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
 from sealift.checksums import combine, crc64
 from sealift.control import HeadFacts
-from sealift.errors import Cause, IntegrityError, ObjectChangedError
+from sealift.errors import IntegrityError, NotSealedError, ObjectChangedError
 from sealift.files.target import Target, TargetFile, split_name
 from sealift.metadata import FileFacts
 from sealift.model import ByteRange, Job, MiB, cut_ranges
@@ -61,7 +63,7 @@ class Downloader:
                     )
                 return await self._get_ranges(job, parts)
             except (ObjectChangedError, IntegrityError) as error:
-                if start == START_COUNT or error.cause is Cause.PERMANENT:
+                if start == START_COUNT or isinstance(error, NotSealedError):
                     raise
                 job.moved = 0
                 job.size = (await self._head(job)).size
@@ -75,9 +77,10 @@ class Downloader:
     async def _get_whole_once(self, job: Job, parts: list[str]) -> bool:
         async with self._memory.buffer(job.size) as room:
             received = await self._objects.get_object(job.location.name, room, None, None, job)
-            if received.size != job.size:
-                raise ObjectChangedError("the object is shorter than planned: it was replaced")
-            return await self._disk.run(self._save, parts, room, received.facts)
+            with _counted_if_kept(job, received.size):
+                if received.size != job.size:
+                    raise ObjectChangedError("the object is shorter than planned: it was replaced")
+                return await self._disk.run(self._save, parts, room, received.facts)
 
     def _save(self, parts: list[str], data: memoryview, facts: FileFacts) -> bool:
         crc = crc64(data)
@@ -130,9 +133,20 @@ class Downloader:
         job, head = download.job, download.head
         async with self._memory.buffer(span.size) as room:
             received = await self._objects.get_object(job.location.name, room, span, head.etag, job)
-            _same_version(received, head)
-            crc = await self._disk.run(_write, download.file, room, span.start)
+            with _counted_if_kept(job, received.size):
+                _same_version(received, head)
+                crc = await self._disk.run(_write, download.file, room, span.start)
         download.crcs[span.start] = crc, span.size
+
+
+@contextmanager
+def _counted_if_kept(job: Job, size: int) -> Iterator[None]:
+    """Take `size` bytes back from the count when they are not written after all."""
+    try:
+        yield
+    except BaseException:
+        job.moved -= size
+        raise
 
 
 def _write(file: TargetFile, data: memoryview, position: int) -> int:

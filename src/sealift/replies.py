@@ -71,6 +71,9 @@ _OTHER_SEAL_TEXTS = (
     "requested encryption",
 )
 
+# Ceph, to a request that has no SSE-C headers and needs them.
+_KEY_WANTED_TEXT = "must provide a valid encryption algorithm"
+
 WRITES = frozenset({"PutObject", "UploadPart", "CreateMultipartUpload", "CopyObject"})
 
 
@@ -91,6 +94,7 @@ def reply_error(
     cause = _CAUSE_OF_CODE.get(code) or _CAUSE_OF_STATUS.get(status, Cause.PERMANENT)
     request_id = headers.get("x-amz-request-id", "")
     lowered = text.lower()
+    unsealed_read = not sealed and _KEY_WANTED_TEXT in lowered
     error: ReplyError
     bare_head = sealed and operation == "HeadObject" and status in (400, 403)
     if sealed and (bare_head or any(sign in lowered for sign in _WRONG_KEY_TEXTS)):
@@ -99,7 +103,7 @@ def reply_error(
             cause=Cause.PERMANENT, request_id=request_id,
             hint="use the key that the object was sealed with",
         )  # fmt: skip
-    elif any(sign in lowered for sign in _OTHER_SEAL_TEXTS):
+    elif unsealed_read or any(sign in lowered for sign in _OTHER_SEAL_TEXTS):
         error = WrongCustomerKeyError(
             operation, status, code, text, cause=Cause.PERMANENT, request_id=request_id,
             hint="the object is not sealed with a customer key" if sealed

@@ -4,6 +4,9 @@ Each cause has a rule: how many attempts, and how long the first wait is. All wa
 between zero and the doubled last bound ("full jitter",
 https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/), never less than
 the server's Retry-After. Attempts end when their count or the time budget of the operation does.
+
+The budget runs from the first failure: an attempt that took long before it failed, as a large part
+on a slow line does, is made again all the same.
 """
 
 from __future__ import annotations
@@ -66,7 +69,7 @@ class Policy:
         """Seconds to wait before the next attempt, or None to give up.
 
         `attempt` counts from 1 and is the one that failed, `elapsed` is the time in seconds since
-        the first began, `chance` is drawn evenly from 0 to 1.
+        the first one failed, `chance` is drawn evenly from 0 to 1.
         """
         rule = self.rules[error.cause]
         if rule.needs_idempotence and not idempotent:
@@ -82,9 +85,9 @@ class Retrier:
     """Runs operations under a policy.
 
     `repair` is awaited with the error before an attempt that needs the clock or the credentials put
-    right. `on_retry` hears of every further attempt. When nothing at all has worked for a whole
-    budget, operations fail at their first error: the server is gone, and 10,000 objects need not
-    each find that out.
+    right. `on_retry` hears of every further attempt. When an attempt fails that began after a whole
+    budget in which nothing at all had worked, it is the last: the server is gone, and 10,000
+    objects need not each find that out.
     """
 
     def __init__(
@@ -116,21 +119,24 @@ class Retrier:
 
         `name` tells `on_retry` what it is about. The error raised carries the count of attempts.
         """
-        began = self._clock()
         counts: dict[Cause, int] = {}
         attempt = 0
+        failing_since: float | None = None
         while True:
             attempt += 1
+            began = self._clock()
             try:
                 result = await attempt_once(*args)
             except ObjectError as error:
                 cause_count = counts[error.cause] = counts.get(error.cause, 0) + 1
                 error.attempts = attempt
                 now = self._clock()
+                if failing_since is None:
+                    failing_since = now
                 delay = self._policy.wait(
-                    error, cause_count, now - began, self._chance(), idempotent=idempotent
+                    error, cause_count, now - failing_since, self._chance(), idempotent=idempotent
                 )
-                if delay is None or now - self._last_success > self._policy.budget:
+                if delay is None or began - self._last_success > self._policy.budget:
                     raise
                 if self._policy.rules[error.cause].repair:
                     await self._repair(error)

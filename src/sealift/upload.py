@@ -26,17 +26,21 @@ from sealift.errors import (
     NotSealedError,
     ObjectError,
     ReplyError,
+    SealiftError,
     SourceChangedError,
 )
 from sealift.files.source import CHUNK_SIZE, SourceFile, read_small
 from sealift.metadata import FileFacts, content_type
 from sealift.model import ByteRange, Job, MiB, Part, PartDone, cut_parts, part_size_for
 from sealift.resources import Resources
+from sealift.wire.operations import not_sealed_message
 
 # A larger part is not held in memory but read twice: for its checksum, then to be sent.
 MAX_BUFFERED_PART_SIZE = 16 * MiB
-# How long a cancelled run may take to abort its uploads; what is left then stays on the server.
-ABORT_TIME = 1.5
+# How long a cancelled run, or a failed object, may take to abort an upload; what is left then stays
+# on the server.
+CANCELLED_ABORT_TIME = 1.5
+FAILED_ABORT_TIME = 10.0
 
 
 @dataclass(slots=True)
@@ -81,15 +85,15 @@ class Uploader:
             return await self._upload_once(job)
 
     async def _upload_once(self, job: Job) -> bool:
-        try:
-            if job.size <= self._part_size:
-                await self._retrier.run(job.location.name, self._put_once, job)
-            else:
-                await self._upload_parts(job)
+        if job.size > self._part_size:
+            await self._upload_parts(job)
             return True
-        except NotSealedError:
-            await self._remove_unsealed(job)
+        try:
+            await self._retrier.run(job.location.name, self._put_once, job)
+        except NotSealedError as error:
+            await self._remove_unsealed(job, error)
             raise
+        return True
 
     # One request
 
@@ -110,10 +114,12 @@ class Uploader:
             )
         self._checks_crc = self._checks_crc or stored.checked
 
-    async def _remove_unsealed(self, job: Job) -> None:
-        """What the server took without the customer key must not stay there."""
+    async def _remove_unsealed(self, job: Job, unsealed: NotSealedError) -> None:
+        """What the server took of ours without the customer key must not stay there."""
         try:
-            await self._control.delete_object(job.location)
+            await self._retrier.run(
+                job.location.name, self._control.delete_object, job.location, unsealed.version_id
+            )
         except ObjectError as error:
             raise NotSealedError(
                 f"{job.location} is stored UNENCRYPTED and could not be removed",
@@ -136,7 +142,8 @@ class Uploader:
                 await self._disk.run(source.check)
                 await self._complete(upload)
             except BaseException as error:
-                await self._abort(upload, error)
+                if not await self._abort(upload, error) and isinstance(error, ObjectError):
+                    error.hint = _joined(error.hint, _left_open(upload))
                 raise
         finally:
             source.close()
@@ -149,7 +156,9 @@ class Uploader:
             self._keeps_whole_crc = start.whole_crc
             if start.whole_crc:
                 return _Multipart(job, source, start.upload_id, marker, None)
-            await self._control.abort_multipart_upload(job.location, start.upload_id)
+            probe = _Multipart(job, source, start.upload_id, marker, None)
+            if not await self._abort(probe, None):
+                raise ObjectError("cannot abort an upload", hint=_left_open(probe))
         crc = await self._disk.run(source.crc, ByteRange(0, source.size))
         facts = FileFacts(source.mtime_ns, crc, marker)
         start = await self._retrier.run(job.location.name, self._create_once, job, facts, False)
@@ -205,11 +214,14 @@ class Uploader:
         crc = combine((part.crc, part.size) for part in parts)
         if upload.whole_crc is not None and crc != upload.whole_crc:
             raise SourceChangedError("the file was changed while it was sent")
-        sealed = await self._retrier.run(
-            upload.job.location.name, self._complete_once, upload, parts, crc
-        )
-        if not sealed:
-            await self._confirm(upload)
+        name = upload.job.location.name
+        try:
+            sealed = await self._retrier.run(name, self._complete_once, upload, parts, crc)
+            if not sealed:
+                await self._retrier.run(name, self._confirm_once, upload)
+        except NotSealedError as error:
+            await self._remove_unsealed(upload.job, error)
+            raise
 
     async def _complete_once(self, upload: _Multipart, parts: list[PartDone], crc: int) -> bool:
         """Complete, or find that it was completed: True when the object is known to be sealed.
@@ -223,42 +235,74 @@ class Uploader:
                 upload.job.location, upload.upload_id, parts, kept
             )
         except ObjectError as error:
-            if not _may_be_done(error) or not await self._is_ours(upload):
+            if not _may_be_done(error):
+                raise
+            is_final = isinstance(error, ReplyError) and error.status == 404
+            if not await self._is_done(upload, is_final=is_final):
                 raise
             return True
         return echoed
 
-    async def _is_ours(self, upload: _Multipart) -> bool:
+    async def _is_done(self, upload: _Multipart, *, is_final: bool) -> bool:
+        """Whether the object is there after a failed Complete.
+
+        When the upload is gone (`is_final`) the answer decides, so HEAD is tried until it comes.
+        """
         try:
-            head = await self._control.head_object(upload.job.location)
+            if is_final:
+                name = upload.job.location.name
+                return await self._retrier.run(name, self._confirm_once, upload)
+            return await self._confirm_once(upload)
         except NotSealedError:
             raise
         except ObjectError:
             return False
-        return head.facts.marker == upload.marker and head.size == upload.job.size
 
-    async def _confirm(self, upload: _Multipart) -> None:
-        """HEAD after a Complete without the SSE-C echo."""
-        head = await self._retrier.run(
-            upload.job.location.name, self._control.head_object, upload.job.location
-        )
-        if head.facts.marker == upload.marker and head.size != upload.job.size:
+    async def _confirm_once(self, upload: _Multipart) -> bool:
+        """HEAD: whether the object is the one that this upload made, whole and sealed.
+
+        False when it is another one, which says nothing about ours. Raises NotSealedError and
+        IntegrityError when ours is bad.
+        """
+        head = await self._control.head_object(upload.job.location, check_echo=False)
+        if head.facts.marker != upload.marker:
+            return False
+        if not head.sealed:
+            error = NotSealedError(not_sealed_message("CompleteMultipartUpload"))
+            error.version_id = head.version_id
+            raise error
+        if head.size != upload.job.size:
             raise IntegrityError(
-                f"the server holds {head.size} bytes of {upload.job.size} after Complete"
+                f"the server holds {head.size} bytes of {upload.job.size} after Complete",
+                cause=Cause.PERMANENT,
             )
+        return True
 
-    async def _abort(self, upload: _Multipart, error: BaseException) -> None:
-        with anyio.move_on_after(ABORT_TIME, shield=True):
+    async def _abort(self, upload: _Multipart, error: BaseException | None) -> bool:
+        """Abort after `error`; whether nothing of the upload is left."""
+        cancelled = error is not None and not isinstance(error, Exception)
+        span = CANCELLED_ABORT_TIME if cancelled else FAILED_ABORT_TIME
+        location = upload.job.location
+        with anyio.move_on_after(span, shield=True):
             try:
-                await self._control.abort_multipart_upload(upload.job.location, upload.upload_id)
-            except ObjectError:
-                pass
-            else:
-                return
-        if isinstance(error, ObjectError):
-            error.hint = (
-                f"{error.hint}; " if error.hint else ""
-            ) + f"the unfinished upload {upload.upload_id} is still on the server"
+                await self._retrier.run(
+                    location.name,
+                    self._control.abort_multipart_upload,
+                    location,
+                    upload.upload_id,
+                )
+            except SealiftError:
+                return False
+            return True
+        return False
+
+
+def _left_open(upload: _Multipart) -> str:
+    return f"the unfinished upload {upload.upload_id} is still on the server"
+
+
+def _joined(*hints: str) -> str:
+    return "; ".join(filter(None, hints))
 
 
 def _may_be_done(error: ObjectError) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import aioboto3
 from aiobotocore.config import AioConfig
@@ -21,20 +21,31 @@ from aiobotocore.session import get_session
 from sealift.checksums import encode
 from sealift.control.session import ControlSession, silence_debug_logs
 from sealift.control.translate import translated
-from sealift.errors import IntegrityError, NotSealedError, ObjectError, SettingsError
+from sealift.errors import (
+    IntegrityError,
+    NotSealedError,
+    ObjectError,
+    ProtocolError,
+    ReplyError,
+    SettingsError,
+    WrongCustomerKeyError,
+)
 from sealift.keys import ALGORITHM, ALGORITHM_HEADER, KEY_MD5_HEADER, CustomerKey
 from sealift.metadata import FileFacts
 from sealift.model import Location, PartDone, RemoteObject
 from sealift.wire.address import Server
 from sealift.wire.operations import Bucket, Identity, not_sealed_message
-from sealift.wire.sigv4 import Credentials, amz_date
+from sealift.wire.sigv4 import Credentials, amz_date, query_string
 
 _PROBE_NAME = "x"
 
 
 @dataclass(frozen=True, slots=True)
 class HeadFacts:
-    """What HEAD says of an object. `modified` in seconds since the epoch."""
+    """What HEAD says of an object. `modified` in seconds since the epoch.
+
+    `sealed` says that the reply echoed the customer key that was sent (or that none was sent).
+    """
 
     size: int
     etag: str
@@ -44,6 +55,7 @@ class HeadFacts:
     content_type: str
     key_md5: str | None
     facts: FileFacts
+    sealed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +111,10 @@ class Control:
 
         The session and the client are kept; botocore's cached credentials are replaced.
         """
-        fresh = aioboto3.Session(
-            profile_name=self._profile, region_name=self._client.meta.region_name
-        )
         with translated("credentials"):
+            fresh = aioboto3.Session(
+                profile_name=self._profile, region_name=self._client.meta.region_name
+            )
             found = await fresh.get_credentials()
         if found is not None:
             self._session = fresh
@@ -142,7 +154,7 @@ class Control:
         headers["Authorization"] = identity.signer.authorization(
             request.method,
             parts.path or "/",
-            "&".join(sorted(parts.query.split("&"))) if parts.query else "",
+            query_string(parse_qsl(parts.query, keep_blank_values=True)),
             [(name, " ".join(values[name].split())) for name in sorted(names)],
             date,
             values["x-amz-content-sha256"],
@@ -171,8 +183,8 @@ class Control:
             page = await self._client.list_objects_v2(**params)
         objects = [
             RemoteObject(
-                entry["Key"],
-                entry["Size"],
+                _required("ListObjectsV2", entry, "Key"),
+                _required("ListObjectsV2", entry, "Size"),
                 entry.get("ETag", ""),
                 _seconds(entry.get("LastModified")),
                 entry.get("StorageClass", "STANDARD"),
@@ -187,17 +199,21 @@ class Control:
             )
         return objects, prefixes, following
 
-    async def head_object(self, location: Location) -> HeadFacts:
+    async def head_object(self, location: Location, *, check_echo: bool = True) -> HeadFacts:
         """HEAD with the customer key, its echo checked."""
-        with translated("HeadObject", sealed=self._sealed):
-            reply = await self._client.head_object(
-                Bucket=location.bucket, Key=location.name, ChecksumMode="ENABLED", **self._seal
-            )
-        self._check_echo("HeadObject", reply)
+        try:
+            with translated("HeadObject", sealed=self._sealed):
+                reply = await self._client.head_object(
+                    Bucket=location.bucket, Key=location.name, ChecksumMode="ENABLED", **self._seal
+                )
+        except WrongCustomerKeyError as error:
+            raise await self._told_by_get(location, error) from None
+        if check_echo:
+            self._check_echo("HeadObject", reply)
         modified = _seconds(reply.get("LastModified"))
         return HeadFacts(
-            size=reply["ContentLength"],
-            etag=reply["ETag"],
+            size=_required("HeadObject", reply, "ContentLength"),
+            etag=_required("HeadObject", reply, "ETag"),
             version_id=reply.get("VersionId"),
             modified=modified,
             storage_class=reply.get("StorageClass", "STANDARD"),
@@ -206,7 +222,25 @@ class Control:
             facts=FileFacts.from_reply(
                 reply.get("Metadata", {}), reply.get("ChecksumCRC64NVME"), modified
             ),
+            sealed=self._echoed(reply),
         )
+
+    async def _told_by_get(self, location: Location, bare: ReplyError) -> ObjectError:
+        """What a refused HEAD meant, which has no body to tell: the error of a GET of one byte.
+
+        A wrong key, expired credentials and a wrong clock all answer 400 or 403 to HEAD.
+        """
+        try:
+            with translated("HeadObject", sealed=self._sealed):
+                reply = await self._client.get_object(
+                    Bucket=location.bucket, Key=location.name, Range="bytes=0-0", **self._seal
+                )
+                reply["Body"].close()
+        except ReplyError as told:
+            return bare if told.status == 416 else told
+        except ObjectError as failed:
+            return failed
+        return bare
 
     # Multipart uploads
 
@@ -223,11 +257,14 @@ class Control:
             reply = await self._client.create_multipart_upload(
                 Bucket=location.bucket, Key=location.name, **params
             )
-        upload_id = reply["UploadId"]
+        upload_id = _required("CreateMultipartUpload", reply, "UploadId")
         try:
             self._check_echo("CreateMultipartUpload", reply)
-        except NotSealedError:
-            await self.abort_multipart_upload(location, upload_id)
+        except NotSealedError as error:
+            try:
+                await self.abort_multipart_upload(location, upload_id)
+            except ObjectError:
+                error.hint = f"the unfinished upload {upload_id} is still on the server"
             raise
         return MultipartStart(upload_id, reply.get("ChecksumType") == "FULL_OBJECT")
 
@@ -335,6 +372,14 @@ async def open_control(
         yield Control(session, client, profile, ca_bundle, customer_key)
     finally:
         await maker.__aexit__(None, None, None)
+
+
+def _required(operation: str, reply: Mapping[str, Any], name: str) -> Any:
+    """A field that no reply may lack."""
+    value = reply.get(name)
+    if value is None:
+        raise ProtocolError(f"{operation}: the reply has no {name}")
+    return value
 
 
 def _seconds(moment: datetime.datetime | None) -> float:

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import aiohttp
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 
 from sealift.errors import Cause, NetworkError, ObjectError, SealiftError, SettingsError
 from sealift.replies import reply_error
 
-_NETWORK: tuple[tuple[type[Exception], Cause, str, str], ...] = (
-    (boto.SSLError, Cause.PERMANENT, "the server's certificate is not trusted",
+# What botocore wraps is told apart first: one of its exceptions stands for several causes.
+_WRAPPED: tuple[tuple[type[BaseException], Cause, str, str], ...] = (
+    (aiohttp.ClientConnectorCertificateError, Cause.PERMANENT,
+     "the server's certificate is not trusted",
      "give the right --ca-bundle or correct the endpoint"),
+    (aiohttp.ClientConnectorError, Cause.CONNECT, "cannot connect",
+     "check the endpoint and the network"),
+    (aiohttp.ClientOSError, Cause.RESET, "connection lost", ""),
+)  # fmt: skip
+
+_NETWORK: tuple[tuple[type[Exception], Cause, str, str], ...] = (
+    (boto.SSLError, Cause.CONNECT, "no TLS connection", "check the endpoint and the network"),
     (boto.ProxyConnectionError, Cause.CONNECT, "cannot connect to the proxy", "check HTTPS_PROXY"),
     (boto.ConnectTimeoutError, Cause.CONNECT, "no connection in time",
      "check the endpoint and the network"),
@@ -68,9 +79,26 @@ def _translate(operation: str, error: Exception, *, sealed: bool) -> SealiftErro
     for setting, hint in _SETTINGS:
         if isinstance(error, setting):
             return SettingsError(str(error).splitlines()[0], hint=hint)
+    wrapped = getattr(error, "kwargs", {}).get("error")
+    if isinstance(wrapped, aiohttp.ClientConnectorDNSError) and _is_unknown_name(wrapped):
+        return NetworkError(
+            f"{operation}: cannot find the host {wrapped.host}",
+            cause=Cause.PERMANENT,
+            hint="check the endpoint",
+        )
+    if not isinstance(error, boto.ProxyConnectionError):
+        for reason, cause, text, hint in _WRAPPED:
+            if isinstance(wrapped, reason):
+                return NetworkError(f"{operation}: {text}", cause=cause, hint=hint)
     for kind, cause, text, hint in _NETWORK:
         if isinstance(error, kind):
             return NetworkError(f"{operation}: {text}", cause=cause, hint=hint)
     if isinstance(error, ValueError):  # botocore: an endpoint that is no URL, a name it cannot send
         return SettingsError(str(error).splitlines()[0], hint="check --endpoint-url and the name")
     return ObjectError(f"{operation}: {type(error).__name__}")
+
+
+def _is_unknown_name(error: aiohttp.ClientConnectorDNSError) -> bool:
+    """Whether the name is not known, rather than not found out for the moment."""
+    reason = error.os_error
+    return isinstance(reason, socket.gaierror) and reason.errno != socket.EAI_AGAIN
