@@ -76,10 +76,15 @@ class Memory:
                 self._release(room)
             else:
                 self._waiting.remove(entry)
+                self._grant()
             raise
 
     def _release(self, room: int) -> None:
         self._used -= room
+        self._grant()
+
+    def _grant(self) -> None:
+        """Let in those at the head of the queue for whom there is room."""
         while self._waiting and self._fits(self._waiting[0][0]):
             granted, event = self._waiting.popleft()
             self._used += granted
