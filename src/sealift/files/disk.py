@@ -7,6 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar, TypeVarTuple
 
+import anyio
+
 Ts = TypeVarTuple("Ts")
 T = TypeVar("T")
 
@@ -28,14 +30,15 @@ class Disk:
         """Await `work(*args)` in a thread.
 
         When cancelled it still waits for work that began: the thread is using the caller's buffers
-        and descriptors.
+        and descriptors. Shielded, because a cancelled scope cancels every further wait as well.
         """
         future = self._executor.submit(work, *args)
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
             if not future.cancelled():
-                await asyncio.wait([asyncio.wrap_future(future)])
+                with anyio.CancelScope(shield=True):
+                    await asyncio.wait([asyncio.wrap_future(future)])
             raise
 
     def close(self) -> None:

@@ -1,0 +1,159 @@
+"""File work runs in threads, and nobody takes its buffers away while it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import anyio
+import pytest
+
+from sealift.files.disk import THREAD_COUNT, Disk
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def disk():
+    disk = Disk()
+    yield disk
+    disk.close()
+
+
+class Slow:
+    """Work in a thread that ends when it is told to."""
+
+    def __init__(self) -> None:
+        self.began = threading.Event()
+        self.release = threading.Event()
+        self.ended = False
+
+    def work(self) -> str:
+        self.began.set()
+        self.release.wait(5)
+        time.sleep(0.05)
+        self.ended = True
+        return "done"
+
+    async def wait_begun(self) -> None:
+        assert await asyncio.to_thread(self.began.wait, 5)
+
+
+async def test_runs_in_another_thread(disk: Disk) -> None:
+    ident = await disk.run(threading.get_ident)
+    assert ident != threading.get_ident()
+    assert await disk.run(divmod, 7, 2) == (3, 1)
+
+
+async def test_errors_come_back(disk: Disk) -> None:
+    with pytest.raises(ValueError, match="invalid literal"):
+        await disk.run(int, "x")
+
+
+async def test_the_loop_is_free_meanwhile(disk: Disk) -> None:
+    slow = Slow()
+    async with anyio.create_task_group() as group:
+        group.start_soon(disk.run, slow.work)
+        await slow.wait_begun()
+        assert not slow.ended
+        slow.release.set()
+    assert slow.ended
+
+
+async def test_several_at_once(disk: Disk) -> None:
+    barrier = threading.Barrier(THREAD_COUNT)
+    async with anyio.create_task_group() as group:
+        for _ in range(THREAD_COUNT):
+            group.start_soon(disk.run, barrier.wait, 5.0)
+    assert not barrier.broken
+
+
+async def test_a_cancelled_scope_waits_for_work_that_began(disk: Disk) -> None:
+    slow = Slow()
+    ended_before_exit = None
+    async with anyio.create_task_group() as group:
+
+        async def user() -> None:
+            nonlocal ended_before_exit
+            try:
+                await disk.run(slow.work)
+            finally:
+                ended_before_exit = slow.ended
+
+        group.start_soon(user)
+        await slow.wait_begun()
+        group.cancel_scope.cancel()
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(0.02)
+        assert ended_before_exit is None
+        slow.release.set()
+    assert ended_before_exit is True
+
+
+async def test_a_deadline_waits_for_work_that_began(disk: Disk) -> None:
+    slow = Slow()
+    slow.release.set()
+    with anyio.move_on_after(0.01) as scope:
+        await disk.run(slow.work)
+    assert scope.cancelled_caught
+    assert slow.ended
+
+
+async def test_a_cancelled_task_waits_for_work_that_began(disk: Disk) -> None:
+    slow = Slow()
+    task = asyncio.create_task(disk.run(slow.work))
+    await slow.wait_begun()
+    task.cancel()
+    await anyio.sleep(0.02)
+    assert not task.done()
+    slow.release.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert slow.ended
+
+
+async def test_work_that_fails_after_cancellation_says_nothing(disk: Disk) -> None:
+    slow = Slow()
+
+    def work() -> None:
+        slow.work()
+        raise ValueError
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(disk.run, work)
+        await slow.wait_begun()
+        slow.release.set()
+        group.cancel_scope.cancel()
+    assert slow.ended
+
+
+async def test_work_that_did_not_begin_is_dropped_at_once(disk: Disk) -> None:
+    blocking = [Slow() for _ in range(THREAD_COUNT)]
+    ran = []
+    async with anyio.create_task_group() as group:
+        for slow in blocking:
+            group.start_soon(disk.run, slow.work)
+        for slow in blocking:
+            await slow.wait_begun()
+        with anyio.move_on_after(0.01) as scope:
+            await disk.run(ran.append, 1)
+        assert scope.cancelled_caught
+        for slow in blocking:
+            slow.release.set()
+    assert ran == []
+
+
+def test_close_waits_for_work_that_began() -> None:
+    disk = Disk()
+    slow = Slow()
+
+    async def main() -> None:
+        task = asyncio.ensure_future(disk.run(slow.work))
+        await slow.wait_begun()
+        slow.release.set()
+        await asyncio.to_thread(disk.close)
+        assert slow.ended
+        assert await task == "done"
+
+    asyncio.run(main())
