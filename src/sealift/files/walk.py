@@ -35,40 +35,58 @@ def walk(root: str) -> Iterator[FileEntry | Passed]:
     cannot be read and names that are not UTF-8 are reported with an error. Memory holds one
     directory's entries a level.
     """
-    yield from _walk(root, "")
+    found = _entries(root, root)
+    if isinstance(found, Passed):
+        yield found
+        return
+    # A stack instead of recursion: trees are deeper than Python's limit.
+    levels = [("", found)]
+    while levels:
+        name, entries = levels[-1]
+        entry = next(entries, None)
+        if entry is None:
+            levels.pop()
+            continue
+        entry_name = name + entry.name
+        seen = _look(entry, entry_name)
+        if seen is not None:
+            yield seen
+            continue
+        found = _entries(entry.path, entry_name + "/")
+        if isinstance(found, Passed):
+            yield found
+        else:
+            levels.append((entry_name + "/", found))
 
 
-def _walk(path: str, name: str) -> Iterator[FileEntry | Passed]:
+def _entries(path: str, name: str) -> Iterator[os.DirEntry[str]] | Passed:
     try:
         with os.scandir(path) as found:
             entries = [(_order(entry), entry) for entry in found]
     except OSError as reason:
-        yield Passed(name or path, "", LocalFileError("read the directory", path, reason))
-        return
+        return Passed(name, "", LocalFileError("read the directory", path, reason))
     entries.sort(key=lambda pair: pair[0])
-    for _, entry in entries:
-        entry_name = f"{name}{entry.name}"
-        try:
-            if entry.is_symlink():
-                yield Passed(entry_name, "symbolic link")
-            elif entry.is_dir(follow_symlinks=False):
-                yield from _walk(entry.path, entry_name + "/")
-            elif not entry.is_file(follow_symlinks=False):
-                yield Passed(entry_name, "socket, pipe or device")
-            else:
-                entry_name.encode()
-                size = entry.stat(follow_symlinks=False).st_size
-                yield FileEntry(entry.path, entry_name, size)
-        except UnicodeEncodeError:
-            yield Passed(
-                entry_name,
-                "",
-                UnsafeNameError("the file's name is not UTF-8", hint="rename the file"),
-            )
-        except FileNotFoundError:
-            yield Passed(entry_name, "vanished while it was looked at")
-        except OSError as reason:
-            yield Passed(entry_name, "", LocalFileError("look at", entry.path, reason))
+    return iter([entry for _, entry in entries])
+
+
+def _look(entry: os.DirEntry[str], name: str) -> FileEntry | Passed | None:
+    """What an entry is; None for a directory."""
+    try:
+        if entry.is_symlink():
+            return Passed(name, "symbolic link")
+        if entry.is_dir(follow_symlinks=False):
+            return None
+        if not entry.is_file(follow_symlinks=False):
+            return Passed(name, "socket, pipe or device")
+        name.encode()
+        return FileEntry(entry.path, name, entry.stat(follow_symlinks=False).st_size)
+    except UnicodeEncodeError:
+        error = UnsafeNameError("the file's name is not UTF-8", hint="rename the file")
+        return Passed(name, "", error)
+    except FileNotFoundError:
+        return Passed(name, "vanished while it was looked at")
+    except OSError as reason:
+        return Passed(name, "", LocalFileError("look at", entry.path, reason))
 
 
 def _order(entry: os.DirEntry[str]) -> bytes:

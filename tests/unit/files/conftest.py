@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+NOBODY = 65534
+
+
+@pytest.fixture
+def as_nobody() -> Callable[..., Any]:
+    """Runs a function as an unprivileged user, in a child; returns what it returned, as text."""
+
+    def run(work: Callable[[], object]) -> str:
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                os.close(reading)
+                if os.geteuid() == 0:
+                    os.setgroups([])
+                    os.setgid(NOBODY)
+                    os.setuid(NOBODY)
+                os.write(writing, str(work()).encode("utf-8", "surrogateescape"))
+                status = 0
+            finally:
+                os._exit(status)
+        os.close(writing)
+        with open(reading, "rb") as pipe:
+            text = pipe.read().decode("utf-8", "surrogateescape")
+        _, status = os.waitpid(child, 0)
+        assert status == 0
+        return text
+
+    return run
