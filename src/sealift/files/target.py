@@ -51,6 +51,23 @@ def split_name(name: str) -> list[str]:
     return parts
 
 
+def _make_durable(path: str) -> None:
+    """Make the directory `path` and those above it; each that is new is synced into its parent."""
+    missing = []
+    rest = os.path.abspath(path)
+    while not os.path.isdir(rest):
+        missing.append(rest)
+        rest = os.path.dirname(rest)
+    for directory in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(directory)
+        parent = os.open(os.path.dirname(directory), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(parent)
+        finally:
+            os.close(parent)
+
+
 class _Directory:
     __slots__ = ("fd", "path", "users")
 
@@ -110,7 +127,7 @@ class Target:
         self._umask = os.umask(0o077)
         os.umask(self._umask)
         try:
-            os.makedirs(root, exist_ok=True)
+            _make_durable(root)
             fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as reason:
             raise LocalFileError("make the directory", root, reason) from None
