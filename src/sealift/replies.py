@@ -96,7 +96,7 @@ def reply_error(
     lowered = text.lower()
     unsealed_read = not sealed and _KEY_WANTED_TEXT in lowered
     error: ReplyError
-    bare_head = sealed and operation == "HeadObject" and status in (400, 403)
+    bare_head = sealed and not code and operation == "HeadObject" and status in (400, 403)
     if sealed and (bare_head or any(sign in lowered for sign in _WRONG_KEY_TEXTS)):
         error = WrongCustomerKeyError(
             operation, status, code, text or "the customer key is not this object's",

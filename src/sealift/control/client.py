@@ -91,6 +91,7 @@ class Control:
             self._key_md5 = customer_key.md5
         self.identity: Identity | None = None
         client.meta.events.register("before-send.s3", self._correct_clock)
+        client.meta.events.register("before-call.s3.HeadObject", _ask_once)
 
     # Where and who
 
@@ -372,6 +373,11 @@ async def open_control(
         yield Control(session, client, profile, ca_bundle, customer_key)
     finally:
         await maker.__aexit__(None, None, None)
+
+
+def _ask_once(params: dict[str, Any], **_: Any) -> None:
+    """Keep botocore from taking a 400 to HEAD for another region and asking again, with the key."""
+    params["context"].get("s3_redirect", {})["redirected"] = True
 
 
 def _required(operation: str, reply: Mapping[str, Any], name: str) -> Any:
