@@ -14,7 +14,11 @@ from pathlib import Path
 from typing import Any, Self
 
 import trustme
-from tests.faults import FaultServer
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials as BotoCredentials
+from tests.faults import FaultServer, Request
+from tests.faults.plan import Plan
 from tests.faults.threads import LoopThread
 
 from sealift.keys import CustomerKey
@@ -169,3 +173,30 @@ def request(method: str, name: str, size: int | None = None, **headers: str) -> 
 def open_count(pool: Pool) -> int:
     """How many connections of the pool are in use or kept: the books, seen from outside."""
     return len(pool._busy) + sum(connection.is_open for connection in pool._idle)
+
+
+def assert_signed(request: Request, region: str = "eu-west-1") -> None:
+    """Compare the signature with botocore's of the same request."""
+    sent = request.headers
+    names = sent["authorization"].split("SignedHeaders=")[1].split(",")[0].split(";")
+    signer = S3SigV4Auth(BotoCredentials("AK", "SK"), "s3", region)
+    copy = AWSRequest(
+        request.method,
+        f"https://{sent['host']}{request.target}",
+        headers={name: sent[name] for name in names},
+    )
+    copy.context.update(timestamp=sent["x-amz-date"], payload_signing_enabled=False)
+    to_sign = signer.string_to_sign(copy, signer.canonical_request(copy))
+    assert sent["authorization"].endswith(f"Signature={signer.signature(to_sign, copy)}")
+    assert {"host", "x-amz-date", "x-amz-content-sha256"} <= set(names)
+    assert {name for name in sent if name.startswith("x-amz-")} <= set(names)
+
+
+@dataclass
+class Do:
+    """Whatever a test wants to happen when such a request comes in; the exchange is as usual."""
+
+    act: Callable[[], object]
+
+    def shape(self, plan: Plan) -> None:
+        self.act()

@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from botocore.auth import S3SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials as BotoCredentials
 from tests.faults import (
     Chunked,
     Dialect,
@@ -23,13 +20,21 @@ from tests.faults import (
     NoETag,
     Redirect,
     ReplaceObject,
-    Request,
     Status,
     WrongEcho,
     WrongRange,
 )
 from tests.faults.plan import Plan
-from tests.kit import CUSTOMER_KEY, KEY, OTHER_KEY, Certificate, Count, open_count, open_pool
+from tests.kit import (
+    CUSTOMER_KEY,
+    KEY,
+    OTHER_KEY,
+    Certificate,
+    Count,
+    assert_signed,
+    open_count,
+    open_pool,
+)
 
 from sealift.checksums import content_md5, crc64, encode
 from sealift.errors import (
@@ -117,23 +122,6 @@ def sealed(server: FaultServer) -> FaultServer:
 
 
 # Requests as sent
-
-
-def assert_signed(request: Request) -> None:
-    """Compare the signature with botocore's of the same request."""
-    sent = request.headers
-    names = sent["authorization"].split("SignedHeaders=")[1].split(",")[0].split(";")
-    signer = S3SigV4Auth(BotoCredentials("AK", "SK"), "s3", "eu-west-1")
-    copy = AWSRequest(
-        request.method,
-        f"https://{sent['host']}{request.target}",
-        headers={name: sent[name] for name in names},
-    )
-    copy.context.update(timestamp=sent["x-amz-date"], payload_signing_enabled=False)
-    to_sign = signer.string_to_sign(copy, signer.canonical_request(copy))
-    assert sent["authorization"].endswith(f"Signature={signer.signature(to_sign, copy)}")
-    assert {"host", "x-amz-date", "x-amz-content-sha256"} <= set(names)
-    assert {name for name in sent if name.startswith("x-amz-")} <= set(names)
 
 
 @pytest.mark.parametrize("name", ["plain", "with space/ü+~%:=?#&", "a//b/../c", "/lead", "日本/é"])

@@ -1,0 +1,168 @@
+"""The engine against the fault server: settings of its own, a fast policy, a record of events."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.faults import Dialect, FaultServer
+from tests.kit import BACKENDS, CUSTOMER_KEY, Certificate
+
+from sealift.engine import Engine
+from sealift.errors import SealiftError
+from sealift.events import Event, Failed, Finished, Noted, Retried
+from sealift.model import MIN_PART_SIZE, Location
+from sealift.options import Options
+from sealift.retry import Policy
+from sealift.wire import pool as pool_module
+
+FAST = Policy(budget=3.0, longest_wait=0.02)
+PART_SIZE = MIN_PART_SIZE
+# Three parts, the last one short.
+LARGE = b"".join(number.to_bytes(4, "big") for number in range((2 * PART_SIZE + 12_000) // 4))
+SEAL = "x-amz-server-side-encryption-customer-"
+
+
+@dataclass
+class Record:
+    """A reporter that keeps every event."""
+
+    events: list[Event] = field(default_factory=list)
+
+    def emit(self, event: Event) -> None:
+        self.events.append(event)
+
+    def of(self, kind: type) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    @property
+    def finished(self) -> set[str]:
+        return {event.job.location.name for event in self.of(Finished)}
+
+    @property
+    def failed(self) -> dict[str, SealiftError]:
+        return {event.name: event.error for event in self.of(Failed)}
+
+    @property
+    def retries(self) -> list[Retried]:
+        return self.of(Retried)
+
+    @property
+    def notes(self) -> list[str]:
+        return [event.text for event in self.of(Noted)]
+
+
+@dataclass
+class Site:
+    """A server, the files of a test, and engines between them."""
+
+    server: FaultServer
+    certificate: Certificate
+    directory: Path
+    record: Record = field(default_factory=Record)
+
+    def options(self, **changes: Any) -> Options:
+        return Options(
+            **{
+                "customer_key": CUSTOMER_KEY,
+                "endpoint_url": self.server.endpoint_url,
+                "ca_bundle": str(self.certificate.ca_file),
+                "part_size": PART_SIZE,
+                "concurrency": 8,
+                "policy": FAST,
+                **changes,
+            }
+        )
+
+    @asynccontextmanager
+    async def engine(self, **changes: Any) -> AsyncIterator[Engine]:
+        async with Engine(self.options(**changes), self.record) as engine:
+            yield engine
+
+    def file(self, name: str, content: bytes) -> str:
+        path = self.directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return str(path)
+
+    async def put(self, name: str, content: bytes, **changes: Any) -> Record:
+        """Upload one object `name`; what became of it is in the record."""
+        path = self.file("source", content)
+        async with self.engine(**changes) as engine:
+            await engine.put(path, Location("bucket", name))
+        return self.record
+
+    async def get(self, name: str, **changes: Any) -> Record:
+        """Download one object to `out`."""
+        async with self.engine(**changes) as engine:
+            await engine.get(Location("bucket", name), str(self.directory / "out"))
+        return self.record
+
+    @property
+    def out(self) -> Path:
+        return self.directory / "out"
+
+    def body(self, name: str) -> bytes:
+        return self.server.objects["bucket", name].body
+
+    def left_behind(self) -> list[str]:
+        """Temporary files anywhere below."""
+        return [str(path) for path in self.directory.rglob(".sealift-*")]
+
+
+@pytest.fixture
+def anyio_backend() -> Any:
+    return BACKENDS[1]
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return Certificate.make(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture
+def dialect() -> Dialect:
+    return "aws"
+
+
+@pytest.fixture
+def credentials_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The only AWS settings there are."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE",
+                 "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_CA_BUNDLE", "HTTPS_PROXY",
+                 "https_proxy", "NO_PROXY", "no_proxy"):  # fmt: skip
+        monkeypatch.delenv(name, raising=False)
+    file = tmp_path / "credentials"
+    write_credentials(file, "TOKEN-1")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    return file
+
+
+def write_credentials(file: Path, token: str) -> None:
+    file.write_text(
+        f"[default]\naws_access_key_id = AK\naws_secret_access_key = SK\n"
+        f"aws_session_token = {token}\n"
+    )
+
+
+@pytest.fixture
+def site(
+    certificate: Certificate, dialect: Dialect, credentials_file: Path, tmp_path: Path
+) -> Iterator[Site]:
+    directory = tmp_path / "files"
+    directory.mkdir()
+    with FaultServer(certificate, dialect=dialect) as server:
+        yield Site(server, certificate, directory)
+
+
+@pytest.fixture
+def quick_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The watchdog looks ten times as often."""
+    monkeypatch.setattr(pool_module, "CHECK_INTERVAL", 0.1)
