@@ -76,8 +76,7 @@ def _read_env_file(path: str | None) -> dict[str, str]:
     if path is not None and not os.path.isfile(path):
         raise SettingsError(f"there is no file {path}", hint="check --env-file")
     try:
-        # Windows editors begin a file with a byte order mark, which is no part of the first name.
-        found = dotenv_values(chosen, interpolate=False, encoding="utf-8-sig")
+        found = dotenv_values(chosen, interpolate=False)
     except OSError:
         raise SettingsError(f"cannot read {chosen}", hint="check its permissions") from None
     except UnicodeDecodeError:
