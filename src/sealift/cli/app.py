@@ -59,9 +59,9 @@ def sealift(
 @with_shared
 def put(
     shared: Shared,
-    file: Annotated[str | None, typer.Argument(help="The file.  [default: KEY]")] = None,
+    file: Annotated[str | None, typer.Argument(help="The file. (default: KEY)")] = None,
     uri: Annotated[
-        str | None, typer.Argument(help="s3://BUCKET/NAME.  [default: in BUCKET_NAME]")
+        str | None, typer.Argument(help="s3://BUCKET/NAME. (default: in BUCKET_NAME)")
     ] = None,
 ) -> None:
     """Upload one file; without arguments what .env names."""
@@ -83,10 +83,10 @@ def put(
 def get(
     shared: Shared,
     uri: Annotated[
-        str | None, typer.Argument(help="s3://BUCKET/NAME.  [default: KEY in BUCKET_NAME]")
+        str | None, typer.Argument(help="s3://BUCKET/NAME. (default: KEY in BUCKET_NAME)")
     ] = None,
     dest: Annotated[
-        str | None, typer.Argument(help="File or directory.  [default: tmp/<uuid4><suffix>]")
+        str | None, typer.Argument(help="File or directory. (default: tmp/<uuid4><suffix>)")
     ] = None,
 ) -> None:
     """Download one object and print where it is; without arguments what .env names."""
@@ -153,7 +153,7 @@ def restore(
 def ls(
     shared: Shared,
     uri: Annotated[
-        str | None, typer.Argument(help="s3://BUCKET/PREFIX.  [default: BUCKET_NAME]")
+        str | None, typer.Argument(help="s3://BUCKET/PREFIX. (default: BUCKET_NAME)")
     ] = None,
 ) -> None:
     """List objects and prefixes; needs no customer key."""
@@ -174,7 +174,7 @@ def ls(
 def stat(
     shared: Shared,
     uri: Annotated[
-        str | None, typer.Argument(help="s3://BUCKET/NAME.  [default: KEY in BUCKET_NAME]")
+        str | None, typer.Argument(help="s3://BUCKET/NAME. (default: KEY in BUCKET_NAME)")
     ] = None,
 ) -> None:
     """Show an object's size, ETag, key id and checksum."""
