@@ -151,7 +151,11 @@ class Target:
         return file
 
     def commit(self, file: TargetFile) -> None:
-        """Make the file durable under its name. On failure nothing is left of it."""
+        """Make the file durable under its name.
+
+        On failure the temporary file is gone; when the very last step fails, the sync of the
+        directory, the complete file has its name but may lose it in a power cut.
+        """
         try:
             os.fchmod(file.fd, 0o666 & ~self._umask)
             os.fsync(file.fd)
