@@ -104,7 +104,7 @@ class SlowReader:
     """Takes one request with a body of `size` bytes in sips, through small kernel buffers."""
 
     SIP = 8192
-    PAUSE = 0.03
+    PAUSE = 0.02
 
     def __init__(self, certificate: Certificate, size: int) -> None:
         self._size = size

@@ -74,7 +74,6 @@ def assert_no_file(site: Site) -> None:
 # Faults that pass
 
 
-@both_dialects
 @pytest.mark.parametrize(
     "fault",
     [
