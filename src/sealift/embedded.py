@@ -72,7 +72,10 @@ class S3Server:
 
 
 def make_certificate(directory: Path) -> Certificate:
-    """Issue a certificate for this machine's loopback names from an authority made for it."""
+    """Issue a certificate for this machine's loopback names from an authority made for it.
+
+    Buckets may be in the host name below `s3.localhost`: no wildcard is valid for `*.localhost`.
+    """
     try:
         import trustme
     except ImportError as missing:
@@ -86,7 +89,7 @@ def make_certificate(directory: Path) -> Certificate:
         ca_file=directory / "ca.pem",
     )
     authority = trustme.CA()
-    issued = authority.issue_cert("localhost", "127.0.0.1", "::1")
+    issued = authority.issue_cert("localhost", "s3.localhost", "*.s3.localhost", "127.0.0.1", "::1")
     certificate.ca_file.write_bytes(authority.cert_pem.bytes())
     certificate.cert_file.write_bytes(b"".join(pem.bytes() for pem in issued.cert_chain_pems))
     certificate.key_file.touch(mode=0o600)

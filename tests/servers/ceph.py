@@ -106,6 +106,7 @@ memstore_device_bytes = {device_size}
 [client.rgw]
 rgw_data = {directory}/rgw
 rgw_frontends = beast ssl_endpoint=127.0.0.1:{port} ssl_certificate={cert} ssl_private_key={key}
+rgw_dns_name = s3.localhost
 rgw_thread_pool_size = 64
 rgw_run_sync_thread = false
 # deleted parts free their memory in seconds, not hours

@@ -12,13 +12,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs, parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import aioboto3
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 
 from sealift.checksums import encode
+from sealift.control.hooks import NotSentError, keep_back, restored
 from sealift.control.session import ControlSession, silence_debug_logs
 from sealift.control.translate import translated
 from sealift.errors import (
@@ -92,6 +93,7 @@ class Control:
         self.identity: Identity | None = None
         client.meta.events.register("before-send.s3", self._correct_clock)
         client.meta.events.register("before-call.s3.HeadObject", _ask_once)
+        client.meta.events.register("before-send.s3.GetObjectAcl", keep_back)
 
     # Where and who
 
@@ -124,18 +126,21 @@ class Control:
     async def locate(self, bucket: str) -> tuple[Server, Bucket, str]:
         """The server and path of a bucket, and the region to sign for; no request is made.
 
-        botocore's endpoint rules decide (addressing style, dual stack, access points): they are
-        read off a presigned URL, which it makes without asking anyone.
+        botocore's endpoint rules decide (addressing style, dual stack, access points, the region
+        that a redirect named): they are read off a GetObjectAcl, of no other use here, that is
+        signed and then not sent. A presigned URL would tell less: it goes to the global endpoint,
+        which redirects new buckets of other regions, and it forgets the region of a redirect.
         """
         with translated("endpoint"):
-            url = await self._client.generate_presigned_url(
-                "get_object", Params={"Bucket": bucket, "Key": _PROBE_NAME}
-            )
-        parts = urlsplit(url)
+            try:
+                await self._client.get_object_acl(Bucket=bucket, Key=_PROBE_NAME)
+            except NotSentError as found:
+                parts = urlsplit(found.url)
+                region = found.authorization.partition(",")[0].rsplit("/", 3)[1]
+            else:
+                raise AssertionError("the request was sent")
         server = Server.from_url(f"{parts.scheme}://{parts.netloc}")
-        scope = parse_qs(parts.query)["X-Amz-Credential"][0].split("/")
-        base_path = parts.path.removesuffix(_PROBE_NAME)
-        return server, Bucket(server.netloc, base_path), scope[2]
+        return server, Bucket(server.netloc, parts.path.removesuffix(_PROBE_NAME)), region
 
     def _correct_clock(self, request: Any, **_: Any) -> None:
         """Sign again with the server's time when this machine's clock is known to be wrong."""
@@ -184,7 +189,7 @@ class Control:
             page = await self._client.list_objects_v2(**params)
         objects = [
             RemoteObject(
-                _required("ListObjectsV2", entry, "Key"),
+                restored(_required("ListObjectsV2", entry, "Key")),
                 _required("ListObjectsV2", entry, "Size"),
                 entry.get("ETag", ""),
                 _seconds(entry.get("LastModified")),
@@ -192,9 +197,10 @@ class Control:
             )
             for entry in page.get("Contents", ())
         ]
-        prefixes = [entry["Prefix"] for entry in page.get("CommonPrefixes", ())]
-        following = page.get("NextContinuationToken") if page.get("IsTruncated") else None
-        if page.get("IsTruncated") and (not following or following == token):
+        prefixes = [restored(entry["Prefix"]) for entry in page.get("CommonPrefixes", ())]
+        truncated = page.get("IsTruncated")
+        following = restored(page.get("NextContinuationToken", "")) if truncated else None
+        if truncated and (not following or following == token):
             raise IntegrityError(
                 f"the listing of {prefix} stops in the middle: the server gives no next page"
             )
