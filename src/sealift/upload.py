@@ -11,8 +11,10 @@ What the server is asked to check depends on what it shows to check:
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -165,9 +167,19 @@ class Uploader:
         return _Multipart(job, source, start.upload_id, marker, crc)
 
     async def _create_once(self, job: Job, facts: FileFacts, whole_crc: bool) -> MultipartStart:
-        return await self._control.create_multipart_upload(
-            job.location, content_type(job.location.name), facts, whole_crc=whole_crc
+        """Create; when cancelled, await the upload id all the same: nobody else can abort it."""
+        creating = asyncio.ensure_future(
+            self._control.create_multipart_upload(
+                job.location, content_type(job.location.name), facts, whole_crc=whole_crc
+            )
         )
+        try:
+            return await asyncio.shield(creating)
+        except asyncio.CancelledError:
+            with anyio.move_on_after(CANCELLED_ABORT_TIME, shield=True), suppress(SealiftError):
+                start = await creating
+                await self._control.abort_multipart_upload(job.location, start.upload_id)
+            raise
 
     async def _send_part(self, upload: _Multipart, part: Part) -> None:
         done = await self._retrier.run(upload.job.location.name, self._send_part_once, upload, part)
