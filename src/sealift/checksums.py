@@ -45,6 +45,25 @@ def decode(text: str | None) -> int | None:
     return int.from_bytes(raw, "big") if len(raw) == 8 else None
 
 
-def content_md5(data: Buffer) -> str:
-    """The Content-MD5 header of `data` (RFC 1864), for servers that check nothing else."""
-    return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+class Digest:
+    """What a request says of its bytes, which may come in pieces: `crc`, and Content-MD5 if wanted.
+
+    `content_md5` is the header's value (RFC 1864), for servers that check nothing else, or None.
+    """
+
+    __slots__ = ("_md5", "crc")
+
+    def __init__(self, data: Buffer = b"", *, with_md5: bool) -> None:
+        self.crc = 0
+        self._md5 = hashlib.md5(usedforsecurity=False) if with_md5 else None
+        self.update(data)
+
+    def update(self, data: Buffer) -> None:
+        """Append `data`."""
+        self.crc = crc64(data, self.crc)
+        if self._md5 is not None:
+            self._md5.update(data)
+
+    @property
+    def content_md5(self) -> str | None:
+        return None if self._md5 is None else base64.b64encode(self._md5.digest()).decode()

@@ -20,7 +20,7 @@ from functools import partial
 
 import anyio
 
-from sealift.checksums import combine, content_md5, crc64
+from sealift.checksums import combine
 from sealift.control import MultipartStart
 from sealift.errors import (
     Cause,
@@ -102,16 +102,16 @@ class Uploader:
     async def _put_once(self, job: Job) -> None:
         """Read the file and put it; each attempt reads anew, for the bytes may be what was bad."""
         async with self._memory.buffer(job.size) as room:
-            size, crc, mtime_ns = await self._disk.run(read_small, job.path, room)
-            md5 = None if self._checks_crc else content_md5(room)
+            digest, mtime_ns = await self._disk.run(
+                read_small, job.path, room, not self._checks_crc
+            )
             stored = await self._objects.put_object(
                 job.location.name,
                 room,
-                size,
-                crc,
-                md5,
+                job.size,
+                digest,
                 content_type(job.location.name),
-                FileFacts(mtime_ns, crc),
+                FileFacts(mtime_ns, digest.crc),
                 job,
             )
         self._checks_crc = self._checks_crc or stored.checked
@@ -161,10 +161,10 @@ class Uploader:
             probe = _Multipart(job, source, start.upload_id, marker, None)
             if not await self._abort(probe, None):
                 raise ObjectError("cannot abort an upload", hint=_left_open(probe))
-        crc = await self._disk.run(source.crc, ByteRange(0, source.size))
-        facts = FileFacts(source.mtime_ns, crc, marker)
+        digest = await self._disk.run(source.digest, ByteRange(0, source.size), False)
+        facts = FileFacts(source.mtime_ns, digest.crc, marker)
         start = await self._retrier.run(job.location.name, self._create_once, job, facts, False)
-        return _Multipart(job, source, start.upload_id, marker, crc)
+        return _Multipart(job, source, start.upload_id, marker, digest.crc)
 
     async def _create_once(self, job: Job, facts: FileFacts, whole_crc: bool) -> MultipartStart:
         """Create; when cancelled, await the upload id all the same: nobody else can abort it."""
@@ -188,26 +188,21 @@ class Uploader:
     async def _send_part_once(self, upload: _Multipart, part: Part) -> PartDone:
         job, source, size = upload.job, upload.source, part.span.size
         if size > MAX_BUFFERED_PART_SIZE:
-            crc = await self._disk.run(source.crc, part.span)
-            md5 = None
+            digest = await self._disk.run(source.digest, part.span, not self._checks_crc)
             body = partial(self._stream, source, part.span)
             stored = await self._objects.upload_part(
-                job.location.name, upload.upload_id, part.number, body, size, crc, md5, job
+                job.location.name, upload.upload_id, part.number, body, size, digest, job
             )
         else:
             async with self._memory.buffer(size) as room:
-                crc, md5 = await self._disk.run(self._read_part, source, part.span.start, room)
+                digest = await self._disk.run(
+                    source.read_part, room, part.span.start, not self._checks_crc
+                )
                 stored = await self._objects.upload_part(
-                    job.location.name, upload.upload_id, part.number, room, size, crc, md5, job
+                    job.location.name, upload.upload_id, part.number, room, size, digest, job
                 )
         self._checks_crc = self._checks_crc or stored.checked
-        return PartDone(part.number, size, stored.etag, crc)
-
-    def _read_part(
-        self, source: SourceFile, start: int, room: memoryview
-    ) -> tuple[int, str | None]:
-        source.read_into(room, start)
-        return crc64(room), None if self._checks_crc else content_md5(room)
+        return PartDone(part.number, size, stored.etag, digest.crc)
 
     async def _stream(self, source: SourceFile, span: ByteRange) -> AsyncIterator[memoryview]:
         """The bytes of a part too large to be held."""

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sealift.checksums import combine, content_md5, crc64, decode, encode
+from sealift.checksums import Digest, combine, crc64, decode, encode
 
 
 def slow_crc64(data: bytes) -> int:
@@ -72,6 +72,15 @@ def test_what_is_no_whole_object_value_counts_as_none(text: str | None) -> None:
     assert decode(text) is None
 
 
-@given(st.binary(max_size=100))
-def test_content_md5(data: bytes) -> None:
-    assert base64.b64decode(content_md5(memoryview(data))) == hashlib.md5(data).digest()
+@given(st.lists(st.binary(max_size=100)))
+def test_a_digest_of_pieces_is_that_of_the_whole(pieces: list[bytes]) -> None:
+    whole = b"".join(pieces)
+    digest = Digest(with_md5=True)
+    for piece in pieces:
+        digest.update(memoryview(piece))
+    assert digest.crc == crc64(whole)
+    assert base64.b64decode(digest.content_md5 or "") == hashlib.md5(whole).digest()
+
+
+def test_a_digest_without_md5() -> None:
+    assert Digest(b"x", with_md5=False).content_md5 is None

@@ -36,7 +36,7 @@ from tests.kit import (
     open_pool,
 )
 
-from sealift.checksums import content_md5, crc64, encode
+from sealift.checksums import Digest, crc64, encode
 from sealift.errors import (
     Cause,
     IntegrityError,
@@ -69,14 +69,16 @@ class Lane:
     count: Count
     server: FaultServer
 
-    async def put(self, name: str = "y", md5: str | None = None) -> Any:
+    async def put(self, name: str = "y", *, with_md5: bool = False) -> Any:
+        digest = Digest(DATA, with_md5=with_md5)
         return await self.objects.put_object(
-            name, memoryview(DATA), len(DATA), CRC, md5, "text/plain", FACTS, self.count
+            name, memoryview(DATA), len(DATA), digest, "text/plain", FACTS, self.count
         )
 
     async def part(self, upload_id: str, number: int = 1) -> Any:
+        digest = Digest(DATA, with_md5=False)
         return await self.objects.upload_part(
-            "y", upload_id, number, memoryview(DATA), len(DATA), CRC, None, self.count
+            "y", upload_id, number, memoryview(DATA), len(DATA), digest, self.count
         )
 
     async def get(self, span: ByteRange | None = None, etag: str | None = None) -> Any:
@@ -127,7 +129,7 @@ def sealed(server: FaultServer) -> FaultServer:
 @pytest.mark.parametrize("name", ["plain", "with space/ü+~%:=?#&", "a//b/../c", "/lead", "日本/é"])
 async def test_a_put_as_sent(sealed: FaultServer, certificate: Certificate, name: str) -> None:
     async with open_lane(sealed, certificate) as lane:
-        stored = await lane.put(name, content_md5(DATA))
+        stored = await lane.put(name, with_md5=True)
         assert stored.checked
         assert lane.count.moved == len(DATA)
     (request,) = sealed.seen("PutObject")
@@ -135,7 +137,7 @@ async def test_a_put_as_sent(sealed: FaultServer, certificate: Certificate, name
     assert (request.bucket, request.name, request.body) == ("bucket", name, DATA)
     headers = request.headers
     assert headers["content-type"] == "text/plain"
-    assert headers["content-md5"] == content_md5(DATA)
+    assert headers["content-md5"] == Digest(DATA, with_md5=True).content_md5
     assert headers["x-amz-checksum-crc64nvme"] == encode(CRC)
     assert headers["x-amz-meta-mtime"] == "1700000000.123456789"
     assert headers["x-amz-security-token"] == "TOKEN"
@@ -324,7 +326,7 @@ async def test_a_byte_flipped_on_the_way_up(certificate: Certificate, dialect: D
         server.script(Match(method="PUT"), FlipRequest())
         async with open_lane(server, certificate) as lane:
             with pytest.raises(ReplyError) as caught:
-                await lane.put(md5=content_md5(DATA))
+                await lane.put(with_md5=True)
             assert (caught.value.code, caught.value.cause) == ("BadDigest", Cause.BAD_DIGEST)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from sealift.checksums import crc64
+from sealift.checksums import Digest
 from sealift.errors import LocalFileError, SourceChangedError
 from sealift.model import ByteRange, MiB
 
@@ -53,13 +53,17 @@ class SourceFile:
             yield view
             position += len(view)
 
-    def crc(self, span: ByteRange) -> int:
-        """CRC64NVME of `span`."""
-        room = memoryview(bytearray(min(CHUNK_SIZE, span.size)))
-        value = 0
-        for view in self.chunks(span, room):
-            value = crc64(view, value)
-        return value
+    def digest(self, span: ByteRange, with_md5: bool) -> Digest:
+        """The digest of `span`, of which a chunk at a time is held."""
+        digest = Digest(with_md5=with_md5)
+        for view in self.chunks(span, memoryview(bytearray(min(CHUNK_SIZE, span.size)))):
+            digest.update(view)
+        return digest
+
+    def read_part(self, room: memoryview, start: int, with_md5: bool) -> Digest:
+        """Fill `room` from byte `start` on; returns the digest of what was read."""
+        self.read_into(room, start)
+        return Digest(room, with_md5=with_md5)
 
     def check(self) -> None:
         """SourceChangedError when the file was written to or replaced since it was opened."""
@@ -83,18 +87,18 @@ def _identity(facts: os.stat_result) -> tuple[int, int, int, int, int]:
     return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
 
 
-def read_small(path: str, room: memoryview) -> tuple[int, int, int]:
+def read_small(path: str, room: memoryview, with_md5: bool) -> tuple[Digest, int]:
     """Read a whole file into `room`, which has the size that the plan saw.
 
-    Returns size, CRC64NVME and mtime in ns. SourceChangedError when it has another size by now or
+    Returns its digest and mtime in ns. SourceChangedError when it has another size by now or
     changed while it was read.
     """
     source = SourceFile(path)
     try:
         if source.size != len(room):
             raise SourceChangedError("the file was changed after it was planned")
-        source.read_into(room, 0)
+        digest = source.read_part(room, 0, with_md5)
         source.check()
-        return source.size, crc64(room), source.mtime_ns
+        return digest, source.mtime_ns
     finally:
         source.close()

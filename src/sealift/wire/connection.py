@@ -21,6 +21,8 @@ from sealift.wire.receiving import Receiver, Reply, State
 
 # One write to the transport; TLS encrypts it at once, so it bounds how long the loop is held.
 SLICE_SIZE = 256 * 1024
+# Up to here a body is copied behind its head: one call into TLS costs more than the copy.
+JOINED_SIZE = 64 * 1024
 # Writing pauses above this many unsent bytes: enough to keep a socket busy between two wake-ups.
 WRITE_BUFFER_SIZE = 512 * 1024
 # One TLS record holds 16 KiB, so a head is read together with little of the body behind it.
@@ -209,8 +211,8 @@ class Connection(asyncio.BufferedProtocol):
         """Write the request; False when the reply came first and the rest is not wanted."""
         transport = self._transport
         assert transport is not None
-        if isinstance(body, memoryview) and len(body) <= SLICE_SIZE and self._bandwidth is None:
-            transport.writelines((head, body))
+        if isinstance(body, memoryview) and len(body) <= JOINED_SIZE and self._bandwidth is None:
+            transport.write(b"".join((head, body)))
             self._count(len(body))
             return True
         transport.write(head)

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sealift import __version__
-from sealift.checksums import decode, encode
+from sealift.checksums import Digest, decode, encode
 from sealift.errors import (
     IntegrityError,
     NotSealedError,
@@ -111,18 +111,17 @@ class ObjectClient:
         name: str,
         body: Body,
         size: int,
-        crc: int,
-        md5: str | None,
+        digest: Digest,
         content_type: str | None,
         facts: FileFacts,
         counter: Counter | None,
     ) -> Stored:
-        """Store `size` bytes as the object `name`, with their CRC64NVME and perhaps Content-MD5."""
-        headers: Headers = [(CRC_HEADER, encode(crc))]
+        """Store `size` bytes as the object `name`, with their digest."""
+        headers: Headers = []
         if content_type is not None:
             headers.append(("content-type", content_type))
         headers += [(PREFIX + key, value) for key, value in facts.metadata().items()]
-        return await self._store("PutObject", name, "", headers, body, size, crc, md5, counter)
+        return await self._store("PutObject", name, "", headers, body, size, digest, counter)
 
     async def upload_part(
         self,
@@ -131,14 +130,12 @@ class ObjectClient:
         number: int,
         body: Body,
         size: int,
-        crc: int,
-        md5: str | None,
+        digest: Digest,
         counter: Counter | None,
     ) -> Stored:
         """Store part `number` of a multipart upload."""
         query = query_string([("partNumber", str(number)), ("uploadId", upload_id)])
-        headers: Headers = [(CRC_HEADER, encode(crc))]
-        return await self._store("UploadPart", name, query, headers, body, size, crc, md5, counter)
+        return await self._store("UploadPart", name, query, [], body, size, digest, counter)
 
     async def get_object(
         self,
@@ -180,18 +177,18 @@ class ObjectClient:
         headers: Headers,
         body: Body,
         size: int,
-        crc: int,
-        md5: str | None,
+        digest: Digest,
         counter: Counter | None,
     ) -> Stored:
-        if md5 is not None:
-            headers.append(("content-md5", md5))
+        headers.append((CRC_HEADER, encode(digest.crc)))
+        if digest.content_md5 is not None:
+            headers.append(("content-md5", digest.content_md5))
         request = self._request("PUT", name, query, headers, size)
         # A success to a PUT has no body to speak of, but some servers send a short one.
         room = memoryview(bytearray(1024))
         reply = await self._pool.exchange("PUT", request, body, room, counter)
         with _counted_if_good(reply, counter):
-            return self._stored(operation, reply, crc)
+            return self._stored(operation, reply, digest.crc)
 
     def _stored(self, operation: str, reply: Reply, crc: int) -> Stored:
         head = reply.head

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sealift.checksums import crc64
+from sealift.checksums import Digest, crc64
 from sealift.errors import LocalFileError, SourceChangedError
 from sealift.files import source as module
 from sealift.files.source import SourceFile, read_small
@@ -50,6 +50,7 @@ def test_reads_any_span(tmp_path_factory: pytest.TempPathFactory, data: st.DataO
     start = data.draw(st.integers(0, len(CONTENT)))
     end = data.draw(st.integers(start, len(CONTENT)))
     step = data.draw(st.integers(1, len(CONTENT)))
+    with_md5 = data.draw(st.booleans())
     source = SourceFile(str(path))
     try:
         buffer = room(end - start)
@@ -57,7 +58,9 @@ def test_reads_any_span(tmp_path_factory: pytest.TempPathFactory, data: st.DataO
         assert buffer == CONTENT[start:end]
         span = ByteRange(start, end)
         assert b"".join(bytes(view) for view in source.chunks(span, room(step))) == buffer
-        assert source.crc(span) == crc64(buffer)
+        digest = source.digest(span, with_md5)
+        assert digest.crc == crc64(buffer)
+        assert digest.content_md5 == Digest(buffer, with_md5=with_md5).content_md5
     finally:
         source.close()
 
@@ -116,7 +119,7 @@ def test_a_file_that_became_shorter(path: Path, source: SourceFile) -> None:
     with pytest.raises(SourceChangedError, match="shorter"):
         source.read_into(room(200), 0)
     with pytest.raises(SourceChangedError):
-        source.crc(ByteRange(0, len(CONTENT)))
+        source.digest(ByteRange(0, len(CONTENT)), False)
 
 
 def test_disk_errors_are_named(source: SourceFile, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +141,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_a_pipe_in_the_files_place_does_not_hang(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(SourceChangedError):
-        read_small(str(tmp_path / "pipe"), room(5))
+        read_small(str(tmp_path / "pipe"), room(5), False)
 
 
 @pytest.mark.parametrize("size", [0, 1, len(CONTENT)])
@@ -146,14 +149,16 @@ def test_reads_small_files_whole(tmp_path: Path, size: int) -> None:
     path = tmp_path / "small"
     path.write_bytes(CONTENT[:size])
     buffer = room(size)
-    assert read_small(str(path), buffer) == (size, crc64(CONTENT[:size]), path.stat().st_mtime_ns)
+    digest, mtime_ns = read_small(str(path), buffer, True)
+    assert (digest.crc, mtime_ns) == (crc64(CONTENT[:size]), path.stat().st_mtime_ns)
+    assert digest.content_md5 == Digest(CONTENT[:size], with_md5=True).content_md5
     assert buffer == CONTENT[:size]
 
 
 @pytest.mark.parametrize("planned", [0, len(CONTENT) - 1, len(CONTENT) + 1])
 def test_a_small_file_of_another_size_than_planned(path: Path, planned: int) -> None:
     with pytest.raises(SourceChangedError, match="after it was planned"):
-        read_small(str(path), room(planned))
+        read_small(str(path), room(planned), False)
 
 
 def test_small_files_that_change_while_they_are_read(
@@ -167,12 +172,12 @@ def test_small_files_that_change_while_they_are_read(
 
     monkeypatch.setattr(module.os, "preadv", change_then_read)
     with pytest.raises(SourceChangedError):
-        read_small(str(path), room(len(CONTENT)))
+        read_small(str(path), room(len(CONTENT)), False)
 
 
 def test_no_descriptor_is_left_open(path: Path) -> None:
     before = len(os.listdir("/dev/fd"))
-    read_small(str(path), room(len(CONTENT)))
+    read_small(str(path), room(len(CONTENT)), False)
     with pytest.raises(SourceChangedError):
-        read_small(str(path), room(1))
+        read_small(str(path), room(1), False)
     assert len(os.listdir("/dev/fd")) == before
