@@ -35,7 +35,7 @@ def main(report_file: str, *pictures: str) -> None:
 
 
 def _draw(blocks: list[dict[str, Any]], circumstances: dict[str, Any]) -> Any:
-    """A panel for each cell and way; a bar for each peer, as a multiple of sealift's speed."""
+    """A panel for each cell and way; a bar for each peer, to the right where it beats sealift."""
     peers = list(dict.fromkeys(name for block in blocks for name in block["rates"]))
     colours = {name: _COLOURS[at % len(_COLOURS)] for at, name in enumerate(_named(peers))}
     rows = -(-len(blocks) // 2)
@@ -68,19 +68,19 @@ def _draw_panel(panel: Any, block: dict[str, Any], colours: dict[str, str]) -> N
         colour = "black" if name == OURS else colours[name]
         hatch = "//" if rate["is_limit"] else None
         panel.barh(
-            at, value, height=0.75, xerr=spread, error_kw={"elinewidth": 1, "ecolor": "#555555"},
-            color=_LIMIT_COLOUR if rate["is_limit"] else colour, hatch=hatch,
+            at, value - 1, left=1, height=0.75, color=_LIMIT_COLOUR if rate["is_limit"] else colour,
+            hatch=hatch, xerr=spread, error_kw={"elinewidth": 1, "ecolor": "#555555"},
         )  # fmt: skip
         text = f"{rate['median']:,.0f}" + (f"  ({value:.2f})" if name != OURS else "")
-        edge = rate["high"] / ours
+        edge = max(rate["high"] / ours, 1)
         panel.annotate(text, (edge, at), (4, 0), textcoords="offset points", va="center", size=8)
     panel.axvline(1, color="black", linewidth=0.8)
     panel.set_yticks(range(len(rates)), [_label(name, rate) for name, rate in rates], size=8)
     panel.set_xscale("log")
-    low = min(rate["low"] for _, rate in rates) / ours
+    low = min(rate["low"] for _, rate in rates) / ours * 0.8
     high = max(rate["high"] for _, rate in rates) / ours
-    panel.set_xlim(low * 0.6, high * 3)
-    panel.set_xticks([tick for tick in _TICKS if low * 0.6 <= tick <= high * 3])
+    panel.set_xlim(low, high * 3)
+    panel.set_xticks([tick for tick in _TICKS if low <= tick <= high * 3])
     panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     panel.xaxis.set_minor_formatter(NullFormatter())
     panel.tick_params(axis="x", labelsize=8)

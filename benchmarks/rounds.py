@@ -25,6 +25,7 @@ from sealift.model import GiB
 _SPARE_SIZE = GiB
 # The tree and what was stored of it; then what was stored and the tree that comes back.
 _COPIES = {"sink": 2, "rgw": 4}
+_PROBLEM_SIZE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class Record:
     status: int
     problem: str | None
     checked: str
+    output: str
 
     def as_json(self) -> dict[str, object]:
         return asdict(self)
@@ -183,13 +185,14 @@ class _Cell:
             status=usage.status,
             problem=problem,
             checked=checked,
+            output=usage.tail,
         )
 
     def _check(self, peer: Peer, run: Run, usage: Usage) -> tuple[str | None, str]:
         if usage.timed_out:
             return f"took more than {self._settings.timeout:.0f} s", "nothing"
         if usage.status != 0:
-            return f"status {usage.status}: {usage.tail}", "nothing"
+            return f"status {usage.status}: {_last_line(usage.tail)}", "nothing"
         if run.way is Way.UP:
             return self._keeper.check(run.prefix, self._cell, self._digests, sealed=peer.sealed)
         if peer.is_limit and not writes_files(run):
@@ -212,6 +215,10 @@ class _Cell:
 
 def _prefix(sealed: bool) -> str:
     return "down/sealed/" if sealed else "down/clear/"
+
+
+def _last_line(text: str) -> str:
+    return (text.splitlines() or ["no output"])[-1][:_PROBLEM_SIZE]
 
 
 def say(text: str) -> None:
