@@ -14,6 +14,7 @@ the settings raises UsageError before anything is touched. Cancelling a command 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from itertools import islice
@@ -24,7 +25,7 @@ import anyio
 
 from sealift.control import HeadFacts
 from sealift.download import Downloader
-from sealift.errors import ObjectError, UsageError
+from sealift.errors import Cause, ObjectError, UsageError
 from sealift.events import (
     Event,
     Failed,
@@ -32,6 +33,7 @@ from sealift.events import (
     PlanComplete,
     Planned,
     Reporter,
+    Retried,
     Silent,
     Skipped,
     Started,
@@ -41,10 +43,12 @@ from sealift.files.target import Target
 from sealift.files.walk import Passed, is_directory, walk
 from sealift.memory import Memory
 from sealift.model import Direction, Job, Location, RemoteObject
-from sealift.options import Options
+from sealift.options import ADAPTIVE_CEILING, Options
+from sealift.pace import Pace
 from sealift.plan import (
     Naming,
     check_name,
+    check_size,
     download_job,
     file_location,
     is_marker,
@@ -60,6 +64,7 @@ from sealift.session import Session
 from sealift.upload import Uploader
 from sealift.wire.operations import ObjectClient
 
+A = TypeVar("A")
 T = TypeVar("T")
 
 # Files looked at in one thread hop.
@@ -78,7 +83,8 @@ class Engine:
         self._stack = AsyncExitStack()
         self._memory = Memory.for_process(options.memory)
         self._disk = Disk()
-        self._session = Session(options, self._reporter)
+        self._session = Session(options, self)
+        self._pace = Pace(1, 0.0)
 
     async def __aenter__(self) -> Engine:
         self._stack.callback(self._disk.close)
@@ -170,11 +176,12 @@ class Engine:
         location = file_location(path, destination)
         _usable(check_name, location.name)
         size = (await self._disk.run(os.stat, path)).st_size
+        _usable(check_size, size)
         await self._run_up(self._plan_one(Job(Direction.UP, location, path, size)), location.bucket)
 
     async def _run_up(self, plan: Plan, bucket: str) -> None:
         objects = await self._session.objects(bucket)
-        schedule = Schedule(self._options.concurrency)
+        schedule = self._make_schedule()
         uploader = Uploader(self._resources(objects, schedule), self._options.part_size)
         await self._run(schedule, plan, uploader.upload)
 
@@ -189,15 +196,15 @@ class Engine:
                 try:
                     jobs.append(upload_job(entry, prefix))
                 except ObjectError as error:
-                    self._emit(Failed(entry.name, error))
+                    self.emit(Failed(entry.name, error))
             yield self._planned(jobs)
-        self._emit(PlanComplete())
+        self.emit(PlanComplete())
 
     def _report_passed(self, entry: Passed) -> None:
         if entry.error is not None:
-            self._emit(Failed(entry.name, entry.error))
+            self.emit(Failed(entry.name, entry.error))
         else:
-            self._emit(Skipped(entry.name, entry.reason))
+            self.emit(Skipped(entry.name, entry.reason))
 
     # Down
 
@@ -246,7 +253,7 @@ class Engine:
 
     async def _run_down(self, plan: Plan, bucket: str, directory: str) -> None:
         objects = await self._session.objects(bucket)
-        schedule = Schedule(self._options.concurrency)
+        schedule = self._make_schedule()
         target = await self._disk.run(_usable, Target, directory)
         try:
             resources = self._resources(objects, schedule)
@@ -260,33 +267,33 @@ class Engine:
             jobs = []
             for found in page:
                 if is_marker(found):
-                    self._emit(Skipped(found.name, "directory marker"))
+                    self.emit(Skipped(found.name, "directory marker"))
                 else:
                     jobs.append(download_job(bucket, found, cut, naming))
             yield self._planned(jobs)
-        self._emit(PlanComplete())
+        self.emit(PlanComplete())
 
     # Both
 
     async def _plan_one(self, job: Job) -> Plan:
         yield self._planned([job])
-        self._emit(PlanComplete())
+        self.emit(PlanComplete())
 
     def _planned(self, jobs: list[Job]) -> list[Job]:
-        self._emit(Planned(len(jobs), sum(job.size for job in jobs)))
+        self.emit(Planned(len(jobs), sum(job.size for job in jobs)))
         return jobs
 
     async def _run(
         self, schedule: Schedule, plan: Plan, move: Callable[[Job], Awaitable[bool]]
     ) -> None:
         async def run_job(job: Job) -> None:
-            self._emit(Started(job))
+            self.emit(Started(job))
             try:
                 checked = await move(job)
             except ObjectError as error:
-                self._emit(Failed(job.location.name, error, job))
+                self.emit(Failed(job.location.name, error, job))
             else:
-                self._emit(Finished(job, checked))
+                self.emit(Finished(job, checked))
 
         try:
             async with anyio.create_task_group() as keeper:
@@ -295,6 +302,15 @@ class Engine:
                 keeper.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             raise first_error(group) from None
+
+    def _make_schedule(self) -> Schedule:
+        fixed = self._options.concurrency
+        now = time.monotonic()
+        if fixed is None:
+            self._pace = Pace(ADAPTIVE_CEILING, now)
+        else:
+            self._pace = Pace(fixed, now, start=fixed)
+        return Schedule(fixed or ADAPTIVE_CEILING, self._pace)
 
     def _resources(self, objects: ObjectClient, schedule: Schedule) -> Resources:
         return Resources(
@@ -325,7 +341,10 @@ class Engine:
         there = await self._disk.run(os.path.isdir, destination)
         return object_path(source, destination, is_directory=there)
 
-    def _emit(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
+        """Pass an event on to the reporter; a server that asks to slow down slows the pace."""
+        if isinstance(event, Retried) and event.error.cause is Cause.THROTTLED:
+            self._pace.throttled(time.monotonic())
         self._reporter.emit(event)
 
 
@@ -333,7 +352,7 @@ def _take(found: Iterator[T], count: int) -> list[T]:
     return list(islice(found, count))
 
 
-def _usable(check: Callable[[str], T], argument: str) -> T:
+def _usable(check: Callable[[A], T], argument: A) -> T:
     """Run a check on an argument of the command: its failure means that nothing was started."""
     try:
         return check(argument)

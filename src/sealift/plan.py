@@ -11,9 +11,9 @@ import os
 import uuid
 from pathlib import PurePosixPath
 
-from sealift.errors import UnsafeNameError
+from sealift.errors import ObjectError, UnsafeNameError
 from sealift.files.walk import FileEntry
-from sealift.model import MAX_NAME_SIZE, Direction, Job, Location, RemoteObject
+from sealift.model import MAX_NAME_SIZE, MAX_OBJECT_SIZE, Direction, Job, Location, RemoteObject
 
 
 class Naming(enum.StrEnum):
@@ -39,6 +39,15 @@ def check_name(name: str) -> None:
         )
     if not name or "\0" in name:
         raise UnsafeNameError("the object's name would be empty or hold a NUL byte")
+
+
+def check_size(size: int) -> None:
+    """ObjectError for files that no object can hold."""
+    if size > MAX_OBJECT_SIZE:
+        raise ObjectError(
+            f"the file has {size} bytes, an object at most {MAX_OBJECT_SIZE}",
+            hint="split the file",
+        )
 
 
 def tree_prefix(source: str, destination: Location) -> Location:
@@ -75,9 +84,10 @@ def object_path(source: Location, destination: str, *, is_directory: bool) -> tu
 
 
 def upload_job(entry: FileEntry, prefix: Location) -> Job:
-    """The upload of one file of a tree; UnsafeNameError when S3 cannot hold its name."""
+    """The upload of one file of a tree; ObjectError when S3 cannot hold its name or its bytes."""
     location = prefix.child(entry.name)
     check_name(location.name)
+    check_size(entry.size)
     return Job(Direction.UP, location, entry.path, entry.size)
 
 
