@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from sealift.errors import SealiftError
+from sealift.errors import ObjectError, SealiftError
 from sealift.model import Job
 
 
@@ -63,7 +63,7 @@ class Retried:
     name: str
     attempt: int
     delay: float
-    error: SealiftError
+    error: ObjectError
 
 
 @dataclass(slots=True)

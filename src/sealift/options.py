@@ -10,8 +10,9 @@ from sealift.model import DEFAULT_PART_SIZE, MAX_PART_SIZE, MIN_PART_SIZE, MiB
 from sealift.retry import Policy
 from sealift.wire.connection import Deadlines
 
-DEFAULT_CONCURRENCY = 64
 MAX_CONCURRENCY = 1024
+# Beyond this more requests in flight cost memory and bring nothing (s5cmd too stops here).
+ADAPTIVE_CEILING = 256
 DEFAULT_MEMORY = 256 * MiB
 
 
@@ -20,7 +21,8 @@ class Options:
     """Settings of an engine. Sizes in bytes, `max_bandwidth` in bytes per second.
 
     `customer_key` None means that objects are neither sealed nor expected to be. `memory` bounds
-    the whole process, not only the buffers.
+    the whole process, not only the buffers. `concurrency` None finds the number of requests in
+    flight by itself.
     """
 
     customer_key: CustomerKey | None
@@ -28,7 +30,7 @@ class Options:
     region: str | None = None
     endpoint_url: str | None = None
     ca_bundle: str | None = None
-    concurrency: int = DEFAULT_CONCURRENCY
+    concurrency: int | None = None
     part_size: int = DEFAULT_PART_SIZE
     memory: int = DEFAULT_MEMORY
     max_bandwidth: float | None = None
@@ -36,7 +38,7 @@ class Options:
     deadlines: Deadlines = field(default_factory=Deadlines)
 
     def __post_init__(self) -> None:
-        if not 1 <= self.concurrency <= MAX_CONCURRENCY:
+        if self.concurrency is not None and not 1 <= self.concurrency <= MAX_CONCURRENCY:
             raise UsageError(
                 f"--concurrency {self.concurrency} is out of range",
                 hint=f"give 1 to {MAX_CONCURRENCY}",

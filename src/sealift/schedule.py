@@ -1,4 +1,4 @@
-"""What runs next: a fixed number of workers, the oldest open object's pieces first, then new jobs.
+"""What runs next: workers as the pace allows, the oldest object's pieces first, then new jobs.
 
 A worker takes a job and runs it. A job of many pieces (parts, ranges) opens a *spread*: idle
 workers take pieces of it, oldest spread first, so that objects end in the order they began, few
@@ -10,6 +10,7 @@ Knows nothing of S3: it calls `run_job` and what `spread` is given.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from typing import Any, TypeVar
 import anyio
 
 from sealift.model import Job
+from sealift.pace import Pace
 
 T = TypeVar("T")
 
@@ -65,10 +67,15 @@ class _Spread:
 
 
 class Schedule:
-    """Runs jobs on `concurrency` workers."""
+    """Runs jobs on at most `ceiling` workers, of which `pace.limit` may be busy."""
 
-    def __init__(self, concurrency: int) -> None:
-        self._concurrency = concurrency
+    def __init__(
+        self, ceiling: int, pace: Pace, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._ceiling = ceiling
+        self._pace = pace
+        self._clock = clock
+        self._busy = 0
         self._jobs: deque[Job] = deque()
         self._spreads: deque[_Spread] = deque()
         self._idle: deque[anyio.Event] = deque()
@@ -82,7 +89,7 @@ class Schedule:
         """Run all jobs of `plan`; `run_job` handles its own failures, the plan's are raised."""
         try:
             async with anyio.create_task_group() as group:
-                for _ in range(self._concurrency):
+                for _ in range(self._ceiling):
                     group.start_soon(self._work, run_job)
                 await self._feed(plan)
         except BaseExceptionGroup as group_error:
@@ -96,7 +103,7 @@ class Schedule:
                 self._room = anyio.Event()
                 await self._room.wait()
         self._planned = True
-        self._wake(self._concurrency)
+        self._wake(self._ceiling)
 
     async def spread(self, pieces: Iterator[T], run_piece: Callable[[T], Awaitable[None]]) -> None:
         """Run `run_piece` for each piece, on this worker and all idle ones.
@@ -105,10 +112,11 @@ class Schedule:
         """
         spread = _Spread(pieces, run_piece)
         self._spreads.append(spread)
-        self._wake(self._concurrency)
+        self._wake(self._ceiling)
         try:
             while (work := spread.next_piece()) is not None:
                 await work
+                self._note_done()
             await spread.ended.wait()
             if spread.error is not None:
                 raise spread.error
@@ -121,25 +129,44 @@ class Schedule:
 
     async def _work(self, run_job: Callable[[Job], Awaitable[None]]) -> None:
         while True:
-            piece = self._next_piece()
-            if piece is not None:
-                await piece
-            elif self._jobs:
-                job = self._jobs.popleft()
-                if len(self._jobs) <= PLANNED_AHEAD // 2:
-                    self._room.set()
-                self._running += 1
+            work = self._next_work(run_job) if self._busy < self._pace.limit else None
+            if work is not None:
+                self._busy += 1
                 try:
-                    await run_job(job)
+                    await work
                 finally:
-                    self._running -= 1
-            elif self._planned and not self._running:
-                self._wake(self._concurrency)
+                    self._busy -= 1
+                self._note_done()
+            elif self._planned and not self._running and not self._jobs:
+                self._wake(self._ceiling)
                 return
             else:
                 event = anyio.Event()
                 self._idle.append(event)
                 await event.wait()
+
+    def _next_work(self, run_job: Callable[[Job], Awaitable[None]]) -> Awaitable[None] | None:
+        piece = self._next_piece()
+        if piece is not None or not self._jobs:
+            return piece
+        job = self._jobs.popleft()
+        if len(self._jobs) <= PLANNED_AHEAD // 2:
+            self._room.set()
+        return self._run_job(job, run_job)
+
+    async def _run_job(self, job: Job, run_job: Callable[[Job], Awaitable[None]]) -> None:
+        self._running += 1
+        try:
+            await run_job(job)
+        finally:
+            self._running -= 1
+
+    def _note_done(self) -> None:
+        """Let the pace learn from a request that ended, and let more workers run if it grew."""
+        waiting = bool(self._jobs or self._spreads)
+        self._pace.done(self._clock(), saturated=waiting and self._busy >= self._pace.limit - 1)
+        if waiting:
+            self._wake(self._pace.limit - self._busy)
 
     def _next_piece(self) -> Awaitable[None] | None:
         for spread in self._spreads:
@@ -149,7 +176,7 @@ class Schedule:
         return None
 
     def _wake(self, count: int) -> None:
-        for _ in range(min(count, len(self._idle))):
+        for _ in range(min(max(count, 0), len(self._idle))):
             self._idle.popleft().set()
 
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sealift.model import Direction, Job, Location
+from sealift.pace import Pace
 from sealift.schedule import Schedule, first_error
 
 pytestmark = pytest.mark.anyio
@@ -18,6 +19,10 @@ pytestmark = pytest.mark.anyio
 
 def make_jobs(*names: str) -> list[Job]:
     return [Job(Direction.UP, Location("b", name), name, 1) for name in names]
+
+
+def make_schedule(concurrency: int) -> Schedule:
+    return Schedule(concurrency, Pace(concurrency, 0.0, start=concurrency))
 
 
 async def pages(*jobs: list[Job]) -> AsyncIterator[list[Job]]:
@@ -46,7 +51,7 @@ async def test_runs_all_jobs_once(concurrency: int) -> None:
     names = [str(number) for number in range(500)]
     plan = pages(make_jobs(*names[:200]), [], make_jobs(*names[200:]))
     with anyio.fail_after(10):
-        await Schedule(concurrency).run(plan, run_job)
+        await make_schedule(concurrency).run(plan, run_job)
     assert sorted(done) == sorted(names)
     assert most == concurrency
     if concurrency == 1:
@@ -59,7 +64,7 @@ async def test_an_empty_plan_ends(plan: list[list[Job]]) -> None:
         raise AssertionError
 
     with anyio.fail_after(5):
-        await Schedule(3).run(pages(*plan), run_job)
+        await make_schedule(3).run(pages(*plan), run_job)
 
 
 async def test_a_slow_plan_is_waited_for() -> None:
@@ -74,7 +79,7 @@ async def test_a_slow_plan_is_waited_for() -> None:
         done.append(job.path)
 
     with anyio.fail_after(5):
-        await Schedule(4).run(slow(), run_job)
+        await make_schedule(4).run(slow(), run_job)
     assert done == ["a", "b", "c"]
 
 
@@ -95,14 +100,14 @@ async def test_the_plan_is_not_made_far_ahead(monkeypatch: pytest.MonkeyPatch) -
         assert planned - done <= 10 + 2 + 4
 
     with anyio.fail_after(5):
-        await Schedule(4).run(plan(), run_job)
+        await make_schedule(4).run(plan(), run_job)
     assert done == 200
 
 
 async def test_pieces_go_before_jobs_and_the_oldest_object_first() -> None:
     """Two workers: while one object has untaken pieces, no job begins."""
     order: list[str] = []
-    schedule = Schedule(2)
+    schedule = make_schedule(2)
 
     async def run_job(job: Job) -> None:
         order.append(job.path)
@@ -124,7 +129,7 @@ async def test_pieces_go_before_jobs_and_the_oldest_object_first() -> None:
 
 
 async def test_idle_workers_take_pieces() -> None:
-    schedule = Schedule(4)
+    schedule = make_schedule(4)
     running = most = 0
 
     async def run_piece(number: int) -> None:
@@ -147,7 +152,7 @@ async def test_idle_workers_take_pieces() -> None:
 async def test_an_error_stops_further_pieces_and_waits_for_those_in_flight(
     concurrency: int,
 ) -> None:
-    schedule = Schedule(concurrency)
+    schedule = make_schedule(concurrency)
     begun: list[int] = []
     ended: list[int] = []
     caught: list[Exception] = []
@@ -175,7 +180,7 @@ async def test_an_error_stops_further_pieces_and_waits_for_those_in_flight(
 
 
 async def test_the_first_of_several_errors_is_raised() -> None:
-    schedule = Schedule(3)
+    schedule = make_schedule(3)
 
     async def run_piece(number: int) -> None:
         await anyio.sleep(0.01 * (3 - number))
@@ -190,7 +195,7 @@ async def test_the_first_of_several_errors_is_raised() -> None:
 
 
 async def test_no_pieces_at_all() -> None:
-    schedule = Schedule(2)
+    schedule = make_schedule(2)
 
     async def run_piece(number: int) -> None:
         raise AssertionError
@@ -204,7 +209,7 @@ async def test_no_pieces_at_all() -> None:
 
 async def test_cancellation_waits_for_pieces_in_flight() -> None:
     """Whoever opened the spread closes its file next: nobody may be writing to it."""
-    schedule = Schedule(3)
+    schedule = make_schedule(3)
     cleaning: set[int] = set()
     closed = False
 
@@ -249,7 +254,7 @@ async def test_an_error_of_the_plan_is_raised_and_cancels_the_jobs() -> None:
             cancelled.append(job.path)
 
     with anyio.fail_after(5), pytest.raises(ValueError, match="the plan"):
-        await Schedule(2).run(plan(), run_job)
+        await make_schedule(2).run(plan(), run_job)
     assert cancelled == ["a"]
 
 
@@ -258,11 +263,11 @@ async def test_an_error_of_a_job_that_it_did_not_handle_is_raised() -> None:
         raise ValueError(job.path)
 
     with anyio.fail_after(5), pytest.raises(ValueError, match="a"):
-        await Schedule(2).run(pages(make_jobs("a")), run_job)
+        await make_schedule(2).run(pages(make_jobs("a")), run_job)
 
 
 async def test_an_error_of_the_pieces_themselves_ends_the_run() -> None:
-    schedule = Schedule(1)
+    schedule = make_schedule(1)
 
     def pieces() -> Iterator[int]:
         yield 0
@@ -302,7 +307,7 @@ def test_any_mix_ends_with_every_piece_run_once(
     shapes: list[tuple[int, list[int] | None, int | None]],
     page_size: int,
 ) -> None:
-    schedule = Schedule(concurrency)
+    schedule = make_schedule(concurrency)
     jobs = make_jobs(*(str(number) for number in range(len(shapes))))
     run: list[tuple[str, int]] = []
     outcomes: dict[str, bool] = {}
@@ -357,3 +362,26 @@ def test_any_mix_ends_with_every_piece_run_once(
         if not failed:
             assert sum(path == job.path for path, _ in run) == count
     assert not schedule._spreads
+
+
+async def test_only_as_many_workers_as_the_pace_allows() -> None:
+    pace = Pace(64, 0.0, start=3)
+    running = most = 0
+
+    async def run_job(job: Job) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        if job.path == "50":
+            pace.limit = 10
+        await anyio.lowlevel.checkpoint()
+        running -= 1
+        mosts.append(most)
+
+    mosts: list[int] = []
+    jobs = make_jobs(*[str(number) for number in range(200)])
+    with anyio.fail_after(10):
+        await Schedule(64, pace, clock=lambda: 0.0).run(pages(jobs), run_job)
+    assert max(mosts[:48]) == 3
+    assert most == 10
+    assert len(mosts) == 200

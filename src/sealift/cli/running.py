@@ -25,7 +25,7 @@ from sealift.engine import Engine
 from sealift.errors import Interrupted, ObjectError, SealiftError, UsageError
 from sealift.events import Fanout, Reporter
 from sealift.model import DEFAULT_PART_SIZE, parse_size
-from sealift.options import DEFAULT_CONCURRENCY, DEFAULT_MEMORY, Options
+from sealift.options import DEFAULT_MEMORY, Options
 from sealift.settings import Settings, read_settings
 
 EXIT_FAILED = 1
@@ -107,7 +107,7 @@ def make_options(shared: Shared, settings: Settings, *, sealed: bool) -> Options
         region=shared.region,
         endpoint_url=shared.endpoint_url,
         ca_bundle=shared.ca_bundle,
-        concurrency=DEFAULT_CONCURRENCY if shared.concurrency is None else shared.concurrency,
+        concurrency=shared.concurrency,
         part_size=parse_size(shared.part_size) if shared.part_size else DEFAULT_PART_SIZE,
         memory=parse_size(shared.memory) if shared.memory else DEFAULT_MEMORY,
         max_bandwidth=parse_size(shared.max_bandwidth) if shared.max_bandwidth else None,

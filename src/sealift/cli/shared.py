@@ -50,7 +50,7 @@ class Shared:
     ] = None
     concurrency: Annotated[
         int | None,
-        typer.Option("--concurrency", "-j", metavar="N", help="Requests in flight (default 64)."),
+        typer.Option("--concurrency", "-j", metavar="N", help="Requests in flight (default: measured)."),
     ] = None
     part_size: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Size of parts (default 8MiB).")

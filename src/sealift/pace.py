@@ -1,0 +1,77 @@
+"""How many requests may be in flight: grown while it pays, halved when the server asks. Pure.
+
+S3 answers after 20-60 ms, a server on this machine in less than one; the right number of requests
+in flight differs a hundredfold and cannot be known before. So it is measured, step by step:
+
+| in the last step                         | then                                              |
+|------------------------------------------|---------------------------------------------------|
+| the allowed requests were not all in use | nothing is learned                                |
+| the rate grew by a tenth or more         | grow: double, after the first plateau a quarter   |
+| it did not                               | plateau: take the last growth back, rest, go on   |
+| 503 or 429                               | halve at once, rest                               |
+
+A step is long enough to be measured: a quarter of a second, and two requests a worker.
+"""
+
+from __future__ import annotations
+
+STEP_TIME = 0.25
+STEP_ROUNDS = 2
+START = 16
+MIN_GAIN = 1.1
+# Seconds without growth after a plateau, and after the server asked to slow down.
+PLATEAU_REST = 5.0
+THROTTLE_REST = 3.0
+
+
+class Pace:
+    """`limit` is the allowed number of requests in flight, between 1 and `ceiling`.
+
+    `now` is in seconds on any monotonic clock.
+    """
+
+    def __init__(self, ceiling: int, now: float, *, start: int = START) -> None:
+        self.limit = min(start, ceiling)
+        self._ceiling = ceiling
+        self._factor = 2.0
+        self._smaller = self.limit
+        self._rate: float | None = None
+        self._count = 0
+        self._since = now
+        self._rest_until = now
+        self._throttled_at = now - THROTTLE_REST
+
+    def done(self, now: float, *, saturated: bool) -> None:
+        """A request is done; `saturated` says that work waits although all allowed ones run."""
+        self._count += 1
+        span = now - self._since
+        if span < STEP_TIME or self._count < STEP_ROUNDS * self.limit:
+            return
+        before, rate = self._rate, self._count / span
+        self._count, self._since = 0, now
+        self._rate = rate if saturated and now >= self._rest_until else None
+        if self._rate is None:
+            return
+        if before is None or rate > before * MIN_GAIN:
+            self._grow()
+        else:
+            self.limit = self._smaller
+            self._rest(now + PLATEAU_REST)
+
+    def throttled(self, now: float) -> None:
+        """The server asked to slow down; many such replies at once count as one."""
+        if now - self._throttled_at < THROTTLE_REST / 2:
+            return
+        self._throttled_at = now
+        self.limit = max(1, self.limit // 2)
+        self._rest(now + THROTTLE_REST)
+
+    def _grow(self) -> None:
+        self._smaller = self.limit
+        self.limit = min(self._ceiling, max(self.limit + 1, int(self.limit * self._factor)))
+
+    def _rest(self, until: float) -> None:
+        self._factor = 1.25
+        self._smaller = self.limit
+        self._rest_until = until
+        self._rate = None
