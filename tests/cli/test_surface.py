@@ -82,7 +82,7 @@ def test_every_parameter_has_a_help() -> None:
 
 def test_help_shows_the_defaults(run: Callable[..., Ended]) -> None:
     shown = run("get", "--help").stdout
-    for default in ("default 64", "default 8MiB", "default 256MiB"):
+    for default in ("default: as measured", "default 8MiB", "default 256MiB"):
         assert default in shown
 
 

@@ -50,7 +50,9 @@ class Shared:
     ] = None
     concurrency: Annotated[
         int | None,
-        typer.Option("--concurrency", "-j", metavar="N", help="Requests in flight (default: measured)."),
+        typer.Option(
+            "--concurrency", "-j", metavar="N", help="Requests in flight (default: as measured)."
+        ),
     ] = None
     part_size: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Size of parts (default 8MiB).")
