@@ -7,6 +7,7 @@ botocore's lines are what the control plane would pay for the same work, without
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import time
 import timeit
@@ -68,7 +69,10 @@ def cases() -> Iterator[Case]:
     yield from _request_cases()
     yield Case("head of a reply: parse, framing, keep-alive", _read_head)
     yield Case("CRC64NVME of 16 KiB", lambda: checksums.crc64(_BODY))
-    yield Case("Content-MD5 of 16 KiB", lambda: checksums.content_md5(_BODY))
+    yield Case(
+        "MD5 of 16 KiB, where a server checks nothing else",
+        lambda: hashlib.md5(_BODY, usedforsecurity=False).digest(),
+    )
     yield from _botocore_cases()
 
 
