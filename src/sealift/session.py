@@ -18,9 +18,9 @@ from sealift.options import Options
 from sealift.replies import http_seconds
 from sealift.retry import Policy, Retrier
 from sealift.tls import client_context
-from sealift.wire.address import Server, find_proxy
+from sealift.wire.address import find_proxy
 from sealift.wire.bandwidth import Bandwidth
-from sealift.wire.operations import Bucket, Identity, ObjectClient
+from sealift.wire.operations import Identity, ObjectClient
 from sealift.wire.pool import Pool
 
 # How long the first request of a run is tried: a wrong endpoint should show at once.
@@ -68,10 +68,11 @@ class Session:
         known = self._clients.get(bucket)
         if known is not None:
             return known
-        await self._identify(bucket)
+        if self.control.identity is None:
+            self.control.identity = Identity(await self.control.credentials())
         await self._first_contact(bucket)
         # botocore has learned the bucket's region by now, if it is another.
-        server, reached, identity = await self._identify(bucket)
+        server, reached = await self.control.locate(bucket)
         rate = self._options.max_bandwidth
         pool = Pool(
             server,
@@ -81,7 +82,7 @@ class Session:
             bandwidth=None if rate is None else Bandwidth(rate),
         )
         self._stack.callback(pool.close)
-        client = ObjectClient(pool, reached, identity, self._options.customer_key)
+        client = ObjectClient(pool, reached, self.control.identity, self._options.customer_key)
         self._clients[bucket] = client
         return client
 
@@ -93,15 +94,6 @@ class Session:
                 await self._renew_credentials()
             except SealiftError as error:
                 self._reporter.emit(Noted(f"cannot renew the credentials yet: {error}"))
-
-    async def _identify(self, bucket: str) -> tuple[Server, Bucket, Identity]:
-        server, reached, region = await self.control.locate(bucket)
-        known = self.control.identity
-        identity = Identity(await self.control.credentials(), region)
-        if known is not None:
-            identity.clock_offset = known.clock_offset
-        self.control.identity = identity
-        return server, reached, identity
 
     async def _first_contact(self, bucket: str) -> None:
         budget = min(FIRST_CONTACT_BUDGET, self._options.policy.budget)

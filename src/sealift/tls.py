@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import ssl
 
 from sealift.errors import SettingsError
 
 
+@functools.cache
 def client_context(ca_bundle: str | None) -> ssl.SSLContext:
     """A client context that trusts `ca_bundle`, or the system's certificates without one.
 

@@ -105,7 +105,6 @@ def test_options(
     assert_refused(run(*COMMANDS[command], *options), pattern)
 
 
-@pytest.mark.xfail(reason="botocore wraps it in an error that is retried")
 def test_a_missing_bundle_of_certificates(run: Callable[..., Ended]) -> None:
     ended = run("get", URI, "back", "--ca-bundle", "missing.pem")
     assert_refused(ended, r"missing\.pem; check --ca-bundle")

@@ -7,19 +7,18 @@ some operations only (not for ListParts), and not at all when the MD5 is given.
 from __future__ import annotations
 
 import datetime
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 import aioboto3
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 
 from sealift.checksums import encode
-from sealift.control.hooks import NotSentError, keep_back, restored
+from sealift.control.hooks import NotSentError, keep_back, restored, sign_again, signed_region
 from sealift.control.session import ControlSession, silence_debug_logs
 from sealift.control.translate import translated
 from sealift.errors import (
@@ -34,9 +33,10 @@ from sealift.errors import (
 from sealift.keys import ALGORITHM, ALGORITHM_HEADER, KEY_MD5_HEADER, CustomerKey
 from sealift.metadata import FileFacts
 from sealift.model import Location, PartDone, RemoteObject
+from sealift.tls import client_context
 from sealift.wire.address import Server
 from sealift.wire.operations import Bucket, Identity, not_sealed_message
-from sealift.wire.sigv4 import Credentials, amz_date, query_string
+from sealift.wire.sigv4 import Credentials
 
 _PROBE_NAME = "x"
 
@@ -123,8 +123,8 @@ class Control:
             self._session = fresh
             self._client._request_signer._credentials = found
 
-    async def locate(self, bucket: str) -> tuple[Server, Bucket, str]:
-        """The server and path of a bucket, and the region to sign for; no request is made.
+    async def locate(self, bucket: str) -> tuple[Server, Bucket]:
+        """The server of a bucket and how the bucket is reached there; no request is made.
 
         botocore's endpoint rules decide (addressing style, dual stack, access points, the region
         that a redirect named): they are read off a GetObjectAcl, of no other use here, that is
@@ -136,35 +136,16 @@ class Control:
                 await self._client.get_object_acl(Bucket=bucket, Key=_PROBE_NAME)
             except NotSentError as found:
                 parts = urlsplit(found.url)
-                region = found.authorization.partition(",")[0].rsplit("/", 3)[1]
+                region = signed_region(found.authorization)
             else:
                 raise AssertionError("the request was sent")
         server = Server.from_url(f"{parts.scheme}://{parts.netloc}")
-        return server, Bucket(server.netloc, parts.path.removesuffix(_PROBE_NAME)), region
+        return server, Bucket(server.netloc, parts.path.removesuffix(_PROBE_NAME), region)
 
     def _correct_clock(self, request: Any, **_: Any) -> None:
         """Sign again with the server's time when this machine's clock is known to be wrong."""
-        identity = self.identity
-        if identity is None or not identity.clock_offset:
-            return
-        headers = request.headers
-        authorization = _text(headers.get("Authorization"))
-        if "SignedHeaders=" not in authorization:
-            return
-        date = amz_date(time.time() + identity.clock_offset)
-        headers["X-Amz-Date"] = date
-        parts = urlsplit(request.url)
-        names = authorization.split("SignedHeaders=")[1].split(",")[0].split(";")
-        values = {name.lower(): _text(value) for name, value in headers.items()}
-        values.setdefault("host", parts.netloc)
-        headers["Authorization"] = identity.signer.authorization(
-            request.method,
-            parts.path or "/",
-            query_string(parse_qsl(parts.query, keep_blank_values=True)),
-            [(name, " ".join(values[name].split())) for name in sorted(names)],
-            date,
-            values["x-amz-content-sha256"],
-        )
+        if self.identity is not None and self.identity.clock_offset:
+            sign_again(request, self.identity)
 
     # Looking
 
@@ -371,6 +352,7 @@ async def open_control(
         core = get_session()
         session = aioboto3.Session(botocore_session=core, profile_name=profile, region_name=region)
         ca_bundle = ca_bundle or core.get_config_variable("ca_bundle")
+        client_context(ca_bundle)  # a bundle that cannot be read shows now
         maker = session.client("s3", endpoint_url=endpoint_url, verify=ca_bundle, config=config)
         client = await maker.__aenter__()
     silence_debug_logs()
@@ -396,9 +378,3 @@ def _required(operation: str, reply: Mapping[str, Any], name: str) -> Any:
 
 def _seconds(moment: datetime.datetime | None) -> float:
     return moment.timestamp() if moment is not None else 0.0
-
-
-def _text(value: bytes | str | None) -> str:
-    if value is None:
-        return ""
-    return value.decode() if isinstance(value, bytes) else value

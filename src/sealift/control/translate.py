@@ -78,7 +78,7 @@ def _translate(operation: str, error: Exception, *, sealed: bool) -> SealiftErro
         )
     for setting, hint in _SETTINGS:
         if isinstance(error, setting):
-            return SettingsError(str(error).splitlines()[0], hint=hint)
+            return SettingsError(_first_line(error), hint=hint)
     wrapped = getattr(error, "kwargs", {}).get("error")
     if isinstance(wrapped, aiohttp.ClientConnectorDNSError) and _is_unknown_name(wrapped):
         return NetworkError(
@@ -94,7 +94,7 @@ def _translate(operation: str, error: Exception, *, sealed: bool) -> SealiftErro
         if isinstance(error, kind):
             return NetworkError(f"{operation}: {text}", cause=cause, hint=hint)
     if isinstance(error, ValueError):  # botocore: an endpoint that is no URL, a name it cannot send
-        return SettingsError(str(error).splitlines()[0], hint="check --endpoint-url and the name")
+        return SettingsError(_first_line(error), hint="check --endpoint-url and the name")
     return ObjectError(f"{operation}: {type(error).__name__}")
 
 
@@ -102,3 +102,7 @@ def _is_unknown_name(error: aiohttp.ClientConnectorDNSError) -> bool:
     """Whether the name is not known, rather than not found out for the moment."""
     reason = error.os_error
     return isinstance(reason, socket.gaierror) and reason.errno != socket.EAI_AGAIN
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -48,25 +48,35 @@ Headers = list[tuple[str, str]]
 
 
 class Identity:
-    """Who signs, and the time that the server believes in; replaced when either is put right."""
+    """Who signs, and by which clock; shared by all buckets, put right in one place.
 
-    def __init__(self, credentials: Credentials, region: str) -> None:
-        self.region = region
+    `clock_offset` is how many seconds the server's clock is ahead of this machine's.
+    """
+
+    def __init__(self, credentials: Credentials) -> None:
         self.clock_offset = 0.0
         self.renew(credentials)
 
     def renew(self, credentials: Credentials) -> None:
         """Sign with these credentials from now on."""
         self.credentials = credentials
-        self.signer = Signer(credentials, self.region)
+        self._signers: dict[str, Signer] = {}
+
+    def signer(self, region: str) -> Signer:
+        """The signer for a region, kept with its day key."""
+        signer = self._signers.get(region)
+        if signer is None:
+            signer = self._signers[region] = Signer(self.credentials, region)
+        return signer
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """How a bucket is reached: its host as in the Host header, and the path before object names."""
+    """How a bucket is reached: Host header, the path before object names, region to sign for."""
 
     netloc: str
     base_path: str
+    region: str
 
 
 @dataclass(slots=True)
@@ -218,7 +228,7 @@ class ObjectClient:
             headers.append(("x-amz-security-token", identity.credentials.token))
         headers.sort()
         path = self._bucket.base_path + uri_path(name)
-        authorization = identity.signer.authorization(
+        authorization = identity.signer(self._bucket.region).authorization(
             method, path, query, headers, date, UNSIGNED_PAYLOAD
         )
         headers += [("authorization", authorization), ("user-agent", _USER_AGENT)]
