@@ -25,7 +25,7 @@ import anyio
 
 from sealift.control import HeadFacts
 from sealift.download import Downloader
-from sealift.errors import Cause, ObjectError, UsageError
+from sealift.errors import Cause, ObjectError, ReplyError, UsageError
 from sealift.events import (
     Event,
     Failed,
@@ -118,7 +118,7 @@ class Engine:
         else:
             directory, name = await self._object_path(source, destination)
         await self._down_object(source, directory, name)
-        return os.path.join(directory, name)
+        return name if directory == "." else os.path.join(directory, name)
 
     async def copy(self, source: str, destination: str) -> None:
         """Copy a file, tree, object or prefix, up or down; a trailing `/` means "the contents"."""
@@ -226,7 +226,9 @@ class Engine:
         pages = self._pages(prefix)
         first = await anext(pages, None)
         if first is None:
-            raise UsageError(f"there is no object at {source}", hint="look with: sealift ls")
+            if source.name and not source.name.endswith("/"):
+                return None, ""  # HEAD decides: it may be there and not be listed
+            raise _no_object(source)
         return _chain(first, pages), cut
 
     async def _pages(self, prefix: Location) -> Pages:
@@ -242,7 +244,12 @@ class Engine:
         if not source.name or source.name.endswith("/"):
             raise UsageError(f"{source} names no object", hint="use: sealift cp or restore")
         await self._session.objects(source.bucket)
-        head = await self._head(source)
+        try:
+            head = await self._head(source)
+        except ReplyError as error:
+            if error.status != 404:
+                raise
+            raise _no_object(source) from None
         job = Job(Direction.DOWN, source, name, head.size, head.etag)
         await self._run_down(self._plan_one(job), source.bucket, directory)
 
@@ -346,6 +353,10 @@ class Engine:
         if isinstance(event, Retried) and event.error.cause is Cause.THROTTLED:
             self._pace.throttled(time.monotonic())
         self._reporter.emit(event)
+
+
+def _no_object(location: Location) -> UsageError:
+    return UsageError(f"there is no object at {location}", hint="look with: sealift ls")
 
 
 def _take(found: Iterator[T], count: int) -> list[T]:
