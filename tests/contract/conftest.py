@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from sealift.embedded import S3Server, ministack
 from tests.contract.site import Boto, Site, connect
 from tests.servers.ceph import ceph, ceph_available
+
+from sealift.embedded import S3Server, ministack
 
 _SERVERS = {"ministack": ministack, "ceph": ceph}
 _left_out: list[str] = []

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
-
 from tests.contract.site import PART_SIZE, Site, boto_seal, noise
 
 SIZES = {"empty": 0, "small": 1000, "multipart": 2 * PART_SIZE + 999}

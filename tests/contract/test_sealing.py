@@ -5,10 +5,10 @@ from __future__ import annotations
 import secrets
 
 import pytest
+from tests.contract.site import PART_SIZE, Site, boto_seal, make_tree, noise, read_tree
 
 from sealift.errors import NotSealedError, WrongCustomerKeyError
 from sealift.keys import CustomerKey
-from tests.contract.site import PART_SIZE, Site, boto_seal, make_tree, noise, read_tree
 
 SIZES = {"empty": 0, "small": 1000, "ranges": PART_SIZE + 1}
 

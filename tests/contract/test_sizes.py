@@ -6,10 +6,10 @@ import os
 
 import anyio
 import pytest
+from tests.contract.site import PART_SIZE, Record, Site, make_tree, noise, read_tree
 
 from sealift.engine import Engine
 from sealift.model import MiB
-from tests.contract.site import PART_SIZE, Record, Site, make_tree, noise, read_tree
 
 # By the number of parts; 0 stands for one PutObject.
 SIZES = {

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.contract.site import Site, make_tree, noise, read_tree
+from tests.contract.test_scripts import UUID4
 
 from sealift.engine import Engine
 from sealift.errors import UsageError
 from sealift.plan import Naming
-from tests.contract.site import Site, make_tree, noise, read_tree
-from tests.contract.test_scripts import UUID4
 
 NAMES = (
     "plain.txt", "with space", "two  spaces", " leading", "trailing ", "   ", "\u00e9 composed",
@@ -82,7 +82,7 @@ def test_times_are_kept_to_the_nanosecond(site: Site) -> None:
         "before the epoch": -1_500_000_000,
         "far": 9_000_000_000_999_999_999,
     }
-    tree = make_tree(site.work / "tree", {name: b"x" for name in times} | {"large": noise(6 << 20)})
+    tree = make_tree(site.work / "tree", dict.fromkeys(times, b"x") | {"large": noise(6 << 20)})
     times["large"] = 1_555_555_555_555_555_555
     for name, time_ns in times.items():
         os.utime(tree / name, ns=(time_ns, time_ns))
@@ -175,7 +175,7 @@ def test_where_things_come_down(
     record = site.copy(site.uri(source), destination)
 
     assert not record.failed
-    top = Path(site.work, destination.split("/")[0])
+    top = Path(site.work, destination.split("/", maxsplit=1)[0])
     if expected == [""]:
         assert top.read_bytes() == b"a"
         return
