@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 
@@ -12,6 +13,8 @@ def main() -> None:
 
         print(f"sealift {__version__}")
         return
+    # Nothing that is imported becomes garbage; run_engine turns collection on again.
+    gc.disable()
     try:
         from sealift.cli.app import run
 

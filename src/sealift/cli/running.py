@@ -6,6 +6,7 @@ started; 130 interrupted.
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import logging
 import os
@@ -121,6 +122,8 @@ def run_engine(options: Options, reporter: Reporter | None, command: Command) ->
         async with Engine(options, reporter) as engine:
             await command(engine)
 
+    gc.freeze()
+    gc.enable()
     use_uvloop = importlib.util.find_spec("uvloop") is not None
     anyio.run(_interruptible, work, backend="asyncio", backend_options={"use_uvloop": use_uvloop})
 
