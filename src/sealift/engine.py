@@ -24,12 +24,14 @@ from typing import TypeVar
 import anyio
 
 from sealift.control import HeadFacts
+from sealift.descriptors import worker_limit
 from sealift.download import Downloader
 from sealift.errors import Cause, ObjectError, ReplyError, UsageError
 from sealift.events import (
     Event,
     Failed,
     Finished,
+    Noted,
     PlanComplete,
     Planned,
     Reporter,
@@ -44,7 +46,7 @@ from sealift.files.walk import Passed, is_directory, walk
 from sealift.memory import Memory
 from sealift.model import Direction, Job, Location, RemoteObject
 from sealift.options import ADAPTIVE_CEILING, Options
-from sealift.pace import Pace
+from sealift.pace import START, Pace
 from sealift.plan import (
     Naming,
     check_name,
@@ -312,12 +314,17 @@ class Engine:
 
     def _make_schedule(self) -> Schedule:
         fixed = self._options.concurrency
-        now = time.monotonic()
-        if fixed is None:
-            self._pace = Pace(ADAPTIVE_CEILING, now)
-        else:
-            self._pace = Pace(fixed, now, start=fixed)
-        return Schedule(fixed or ADAPTIVE_CEILING, self._pace)
+        ceiling = fixed or ADAPTIVE_CEILING
+        possible = worker_limit()
+        if possible is not None and possible < ceiling:
+            if fixed is not None:
+                self.emit(
+                    Noted(f"the limit of open files (ulimit -n) allows {possible} requests at once")
+                )
+            ceiling = possible
+        start = START if fixed is None else ceiling
+        self._pace = Pace(ceiling, time.monotonic(), start=start)
+        return Schedule(ceiling, self._pace)
 
     def _resources(self, objects: ObjectClient, schedule: Schedule) -> Resources:
         return Resources(

@@ -31,8 +31,10 @@ def run() -> None:
     if sys.platform == "win32":
         sys.exit("sealift runs on Linux and macOS; on Windows use it in WSL")
     from sealift.cli.harden import keep_memory_private
+    from sealift.descriptors import raise_limit
 
     keep_memory_private()
+    raise_limit()
     app()
 
 

@@ -1,0 +1,47 @@
+"""The limit of open files, raised where that is allowed and kept to where it is not."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator
+
+import pytest
+
+from sealift.descriptors import WANTED, raise_limit, worker_limit
+from sealift.options import ADAPTIVE_CEILING, MAX_CONCURRENCY
+
+
+@pytest.fixture(autouse=True)
+def limits() -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def allow(soft: int) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_the_limit_is_raised_and_never_lowered() -> None:
+    allow(256)
+    raise_limit()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert soft == (WANTED if hard == resource.RLIM_INFINITY else min(WANTED, hard))
+    if hard > WANTED:
+        allow(WANTED + 1)
+        raise_limit()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == WANTED + 1
+
+
+@pytest.mark.parametrize(("soft", "workers"), [(128, 1), (256, 32), (1024, 288)])
+def test_workers_fit_below_the_limit(soft: int, workers: int) -> None:
+    allow(soft)
+    assert worker_limit() == workers
+
+
+def test_usual_limits_are_enough() -> None:
+    allow(1024)
+    assert (worker_limit() or 0) >= ADAPTIVE_CEILING
+    allow(WANTED)
+    assert (worker_limit() or 0) >= MAX_CONCURRENCY
