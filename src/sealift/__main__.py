@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 
 
 def main() -> None:
     """Run the command line and exit."""
+    _open_closed_streams()
     if sys.argv[1:] == ["--version"]:  # the command line takes longer to load than to answer this
         from sealift import __version__
 
@@ -21,6 +23,14 @@ def main() -> None:
         run()
     except KeyboardInterrupt:  # before the engine took over the signal
         sys.exit(130)
+
+
+def _open_closed_streams() -> None:
+    """Let stdin, stdout and stderr exist: the next file or socket would get the number of one."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
 
 
 if __name__ == "__main__":

@@ -36,3 +36,24 @@ def test_few_open_files_slow_a_run_and_fail_nothing(work: Path) -> None:
     assert down.returncode == 0, down
     names = {path.relative_to(work / "tree") for path in (work / "tree").rglob("f*")}
     assert names == {path.relative_to(work / "back") for path in (work / "back").rglob("f*")}
+
+
+@pytest.mark.usefixtures("server", "work")
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_trap(closed: str) -> None:
+    assert run_shell(f"exec sealift put {closed}").returncode == 0
+    ended = run_shell(f"exec sealift get s3://bucket/name.bin out {closed}")
+    assert (ended.returncode, Path("out").read_bytes()) == (0, b"content")
+    assert ended.stdout == ("" if " >&-" in f" {closed}" else "out\n")
+    missing = run_shell(f"exec sealift get s3://bucket/missing out {closed}")
+    assert (missing.returncode, missing.stdout) == (2, "")
+
+
+@pytest.mark.usefixtures("server", "work")
+@pytest.mark.parametrize("command", ["ls", "stat", "get s3://bucket/name.bin out"])
+def test_a_stdout_that_takes_nothing_is_said_in_one_sentence(command: str) -> None:
+    assert run_shell("exec sealift put").returncode == 0
+    ended = run_shell(f"exec sealift --quiet {command} >/dev/full")
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("sealift: cannot write to stdout: No space left on device")
+    assert ended.stderr.count("\n") == 1

@@ -21,9 +21,10 @@ import anyio
 from sealift.cli.shared import Shared
 from sealift.console import open_console
 from sealift.console.log import LogReporter
+from sealift.console.screen import drop_stdout
 from sealift.console.text import escape
 from sealift.engine import Engine
-from sealift.errors import Interrupted, ObjectError, SealiftError, UsageError
+from sealift.errors import Interrupted, LocalFileError, ObjectError, SealiftError, UsageError
 from sealift.events import Fanout, Reporter
 from sealift.model import DEFAULT_PART_SIZE, parse_size
 from sealift.options import DEFAULT_MEMORY, Options
@@ -75,8 +76,9 @@ def execute(
     if console.tally.failed_count:
         raise SystemExit(EXIT_FAILED)
     if not shared.json:
-        for line in answer:
-            print(escape(line))
+        with _printing():
+            for line in answer:
+                print(escape(line))
     raise SystemExit(0)
 
 
@@ -85,10 +87,24 @@ def execute_quietly(
 ) -> NoReturn:
     """Run a command that prints its own answer; exit."""
     try:
-        run_engine(make_options(shared, settings, sealed=sealed), None, command)
+        with _printing():
+            run_engine(make_options(shared, settings, sealed=sealed), None, command)
     except SealiftError as error:
         fail(error)
     raise SystemExit(0)
+
+
+@contextmanager
+def _printing() -> Iterator[None]:
+    """A block that prints to stdout: say so when that takes no more, as on a full disk."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has seen enough
+        raise
+    except OSError as reason:
+        drop_stdout()
+        fail(LocalFileError("write to", "stdout", reason))
 
 
 def fail(error: SealiftError) -> NoReturn:

@@ -27,11 +27,10 @@ or changes its meaning.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from typing import Any, ClassVar
 
-from sealift.console.screen import Console
+from sealift.console.screen import Console, drop_stdout
 from sealift.console.summary import Outcome
 from sealift.errors import ObjectError, SealiftError
 from sealift.events import Event, Failed, Finished, Noted, Retried, Skipped, Tally
@@ -57,12 +56,8 @@ class JsonConsole(Console):
         try:
             sys.stdout.write("".join(f"{json.dumps(item)}\n" for item in records))
             sys.stdout.flush()
-        except BrokenPipeError:
-            # the reader has seen enough; keep the interpreter from failing at its last flush
-            # https://docs.python.org/3/library/signal.html#note-on-sigpipe
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, sys.stdout.fileno())
-            os.close(null)
+        except OSError:
+            drop_stdout()
             raise
 
 

@@ -11,6 +11,8 @@ A terminal or pipe that goes away silences the console; it does not end the run.
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -154,6 +156,16 @@ class Console(ABC):
     @abstractmethod
     def _close(self, outcome: Outcome) -> None:
         """Give the screen back and show the summary."""
+
+
+def drop_stdout() -> None:
+    """Send what is still to come to nowhere: its last flush would fail the interpreter's exit.
+
+    https://docs.python.org/3/library/signal.html#note-on-sigpipe
+    """
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
 
 
 def announcement(event: Event) -> tuple[str, str] | None:
