@@ -6,6 +6,7 @@ started; 130 interrupted.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import importlib.util
 import logging
@@ -14,7 +15,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import anyio
 
@@ -146,6 +147,7 @@ def run_engine(options: Options, reporter: Reporter | None, command: Command) ->
 
 async def _interruptible(work: Callable[[], Awaitable[None]]) -> None:
     """Run `work`; the first SIGINT or SIGTERM cancels it cleanly, the second ends the process."""
+    asyncio.get_running_loop().set_exception_handler(_log_loop_error)
     interrupted = False
     failure: BaseException | None = None
 
@@ -170,6 +172,18 @@ async def _interruptible(work: Callable[[], Awaitable[None]]) -> None:
         raise Interrupted("interrupted", hint="run the same command again to go on")
     if failure is not None:
         raise failure
+
+
+def _log_loop_error(
+    loop: asyncio.AbstractEventLoop,  # noqa: ARG001
+    context: dict[str, Any],
+) -> None:
+    """Keep what goes wrong in a connection's callbacks off the screen.
+
+    The exchange fails by itself and is made again. One such error is uvloop's own: when the server
+    closes while reading is paused, its TLS writes to the closed socket.
+    """
+    logging.getLogger("sealift").debug("%s: %r", context["message"], context.get("exception"))
 
 
 def _configure_logging(level: str) -> None:
