@@ -9,12 +9,13 @@ COMPILE = pip compile --quiet --universal --python-version 3.11 --generate-hashe
 	--custom-compile-command "make lock"
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lock
+.PHONY: help demo test check bench lock
 
 help:
 	@echo 'make demo    move a tree to an S3 server on this machine and back'
 	@echo 'make test    run all tests (make test ARGS=tests/unit runs some)'
 	@echo 'make check   lint, format, types, import contracts'
+	@echo 'make bench   race the peers on this machine (make bench ARGS=--quick for a glance)'
 	@echo 'make lock    choose the newest allowed versions anew, with hashes'
 
 demo: $(VENV)/.users
@@ -28,6 +29,9 @@ check: $(VENV)/.developers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: $(VENV)/.developers
+	$(BIN)/python -m benchmarks $(ARGS)
 
 # A stamp is younger than what it was made from, or it is made again.
 $(VENV)/.users: requirements.lock pyproject.toml | $(BIN)/python
