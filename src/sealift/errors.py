@@ -167,6 +167,7 @@ _ADVICE = {
     errno.EMFILE: "raise the limit of open files (ulimit -n) or lower --concurrency",
     errno.ENAMETOOLONG: "the name is too long for this file system",
     errno.ENOTDIR: "a file stands where a directory is needed",
+    errno.EEXIST: "a device, pipe or socket stands where the file belongs",
     errno.EISDIR: "a directory stands where the file belongs",
     errno.ELOOP: "a symbolic link stands where a directory is needed; links are not followed",
 }

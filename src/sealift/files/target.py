@@ -68,6 +68,21 @@ def _make_durable(path: str) -> None:
             os.close(parent)
 
 
+def _check_replaceable(name: str, directory: int) -> None:
+    """OSError when something stands there that no download may take the place of."""
+    try:
+        mode = os.lstat(name, dir_fd=directory).st_mode
+        if stat.S_ISLNK(mode):  # as /dev/stdout is; a link to a directory is replaced
+            mode = os.stat(name, dir_fd=directory).st_mode
+            mode = stat.S_IFREG if stat.S_ISDIR(mode) else mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(mode):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+
+
 class _Directory:
     __slots__ = ("fd", "path", "users")
 
@@ -136,12 +151,16 @@ class Target:
         self._open[()] = self._root
 
     def create(self, parts: list[str]) -> TargetFile:
-        """A temporary file for the name `parts` (see `split_name`), its directories made."""
+        """A temporary file for the name `parts` (see `split_name`), its directories made.
+
+        A file of that name is replaced, and so is a link; devices, pipes and directories are not.
+        """
         shown = "/".join(parts)
         directory = self._enter(tuple(parts[:-1]), shown)
         temporary = f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
+            _check_replaceable(parts[-1], directory.fd)
             fd = os.open(temporary, flags, 0o600, dir_fd=directory.fd)
         except OSError as reason:
             self._leave(directory)

@@ -310,6 +310,20 @@ def test_a_link_in_the_files_place_is_replaced_not_followed(target: Target, root
     assert outside.read_bytes() == b"precious"
 
 
+def test_a_pipe_in_the_files_place_stays(target: Target, root: Path) -> None:
+    """As root, `get URI /dev/null` would make a file of the device."""
+    os.mkfifo(root / "pipe")
+    (root / "link").symlink_to("pipe")
+    before = open_count()
+    for name in ("pipe", "link"):
+        with pytest.raises(LocalFileError, match="a device, pipe or socket stands where"):
+            target.create([name])
+    assert stat.S_ISFIFO((root / "pipe").stat().st_mode)
+    assert everything(root) == ["link", "pipe"]
+    target.close()
+    assert open_count() < before
+
+
 def test_a_directory_swapped_for_a_link_is_still_the_directory(target: Target, root: Path) -> None:
     """What was opened once is used by its descriptor, whatever its name stands for by now."""
     save(target, "d/one")
