@@ -76,6 +76,9 @@ def _parse_mtime(text: str | None) -> int | None:
 
 
 def content_type(name: str) -> str | None:
-    """The content type that a name suggests, as aws s3 guesses it."""
-    kind, encoding = mimetypes.guess_type(name)
+    """The content type that a name suggests, as aws s3 guesses it.
+
+    The module reads URLs: after `./` no name is a `data:` URL, which would name a type of its own.
+    """
+    kind, encoding = mimetypes.guess_type("./" + name.rsplit("/", 1)[-1])
     return kind if encoding is None else None

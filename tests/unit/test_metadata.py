@@ -89,3 +89,15 @@ def test_metadata_names_only_what_is_known() -> None:
 )  # fmt: skip
 def test_guesses_content_types(name: str, kind: str | None) -> None:
     assert content_type(name) == kind
+
+
+@pytest.mark.parametrize(
+    "name", ["data:a/b  c,x", "data:\u00e9/\u00fc;x,y", "p/data:a/b\x01,c", "data:,x"]
+)
+def test_no_name_brings_a_content_type_of_its_own(name: str) -> None:
+    assert content_type(name) is None
+
+
+@pytest.mark.parametrize("name", ["//[x.png", "http://[x.png", "a//[::1/x.png"])
+def test_a_name_that_is_no_url_has_a_content_type_all_the_same(name: str) -> None:
+    assert content_type(name) == "image/png"
