@@ -72,11 +72,15 @@ def _check_replaceable(name: str, directory: int) -> None:
     """OSError when something stands there that no download may take the place of."""
     try:
         mode = os.lstat(name, dir_fd=directory).st_mode
-        if stat.S_ISLNK(mode):  # as /dev/stdout is; a link to a directory is replaced
-            mode = os.stat(name, dir_fd=directory).st_mode
-            mode = stat.S_IFREG if stat.S_ISDIR(mode) else mode
     except FileNotFoundError:
         return
+    if stat.S_ISLNK(mode):
+        try:
+            mode = os.stat(name, dir_fd=directory).st_mode
+        except OSError:  # it leads nowhere
+            return
+        if stat.S_ISDIR(mode):
+            return
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if not stat.S_ISREG(mode):

@@ -324,6 +324,14 @@ def test_a_pipe_in_the_files_place_stays(target: Target, root: Path) -> None:
     assert open_count() < before
 
 
+@pytest.mark.parametrize("aim", ["nowhere", "f", "."])
+def test_a_link_that_leads_to_no_file_is_replaced(target: Target, root: Path, aim: str) -> None:
+    (root / "f").symlink_to(aim)
+    save(target, "f", b"new")
+    assert (root / "f").read_bytes() == b"new"
+    assert not (root / "f").is_symlink()
+
+
 def test_a_directory_swapped_for_a_link_is_still_the_directory(target: Target, root: Path) -> None:
     """What was opened once is used by its descriptor, whatever its name stands for by now."""
     save(target, "d/one")
