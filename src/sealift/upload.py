@@ -35,9 +35,11 @@ from sealift.files.source import CHUNK_SIZE, SourceFile, read_small
 from sealift.metadata import FileFacts, content_type
 from sealift.model import ByteRange, Job, MiB, Part, PartDone, cut_parts, part_size_for
 from sealift.resources import Resources
+from sealift.wire.connection import Body
 from sealift.wire.operations import not_sealed_message
 
-# A larger part is not held in memory but read twice: for its checksum, then to be sent.
+# A larger part is not held in memory but read twice: for its checksum, then to be sent. A larger
+# file is a multipart upload, if only of one part: its Complete waits until the file proved unchanged.
 MAX_BUFFERED_PART_SIZE = 16 * MiB
 # How long a cancelled run, or a failed object, may take to abort an upload; what is left then stays
 # on the server.
@@ -68,6 +70,7 @@ class Uploader:
         self._retrier = resources.retrier
         self._spread = resources.spread
         self._part_size = part_size
+        self._max_put_size = min(part_size, MAX_BUFFERED_PART_SIZE)
         self._checks_crc = False
         self._keeps_whole_crc: bool | None = None
 
@@ -87,7 +90,7 @@ class Uploader:
             return await self._upload_once(job)
 
     async def _upload_once(self, job: Job) -> bool:
-        if job.size > self._part_size:
+        if job.size > self._max_put_size:
             await self._upload_parts(job)
             return True
         try:
@@ -161,7 +164,8 @@ class Uploader:
             probe = _Multipart(job, source, start.upload_id, marker, None)
             if not await self._abort(probe, None):
                 raise ObjectError("cannot abort an upload", hint=_left_open(probe))
-        digest = await self._disk.run(source.digest, ByteRange(0, source.size), False)
+        async with self._memory.buffer(CHUNK_SIZE) as room:
+            digest = await self._disk.run(source.digest, ByteRange(0, source.size), room, False)
         facts = FileFacts(source.mtime_ns, digest.crc, marker)
         start = await self._retrier.run(job.location.name, self._create_once, job, facts, False)
         return _Multipart(job, source, start.upload_id, marker, digest.crc)
@@ -186,33 +190,34 @@ class Uploader:
         upload.done.append(done)
 
     async def _send_part_once(self, upload: _Multipart, part: Part) -> PartDone:
-        job, source, size = upload.job, upload.source, part.span.size
-        if size > MAX_BUFFERED_PART_SIZE:
-            digest = await self._disk.run(source.digest, part.span, not self._checks_crc)
-            body = partial(self._stream, source, part.span)
+        job, source, span = upload.job, upload.source, part.span
+        with_md5 = not self._checks_crc
+        is_held = span.size <= MAX_BUFFERED_PART_SIZE
+        # Taken before the request begins: waiting for it amid the request would look like a stall.
+        async with self._memory.buffer(span.size if is_held else CHUNK_SIZE) as room:
+            body: Body
+            if is_held:
+                digest = await self._disk.run(source.read_part, room, span.start, with_md5)
+                body = room
+            else:
+                digest = await self._disk.run(source.digest, span, room, with_md5)
+                body = partial(self._stream, source, span, room)
             stored = await self._objects.upload_part(
-                job.location.name, upload.upload_id, part.number, body, size, digest, job
+                job.location.name, upload.upload_id, part.number, body, span.size, digest, job
             )
-        else:
-            async with self._memory.buffer(size) as room:
-                digest = await self._disk.run(
-                    source.read_part, room, part.span.start, not self._checks_crc
-                )
-                stored = await self._objects.upload_part(
-                    job.location.name, upload.upload_id, part.number, room, size, digest, job
-                )
         self._checks_crc = self._checks_crc or stored.checked
-        return PartDone(part.number, size, stored.etag, digest.crc)
+        return PartDone(part.number, span.size, stored.etag, digest.crc)
 
-    async def _stream(self, source: SourceFile, span: ByteRange) -> AsyncIterator[memoryview]:
-        """The bytes of a part too large to be held."""
-        async with self._memory.buffer(CHUNK_SIZE) as room:
-            position = span.start
-            while position < span.end:
-                view = room[: min(len(room), span.end - position)]
-                await self._disk.run(source.read_into, view, position)
-                yield view
-                position += len(view)
+    async def _stream(
+        self, source: SourceFile, span: ByteRange, room: memoryview
+    ) -> AsyncIterator[memoryview]:
+        """The bytes of a part too large to be held, through `room`."""
+        position = span.start
+        while position < span.end:
+            view = room[: min(len(room), span.end - position)]
+            await self._disk.run(source.read_into, view, position)
+            yield view
+            position += len(view)
 
     # The end
 

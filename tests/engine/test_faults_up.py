@@ -24,6 +24,7 @@ from tests.faults import (
 )
 from tests.kit import CUSTOMER_KEY, KEY, Certificate, Do, assert_signed
 
+from sealift import upload as upload_module
 from sealift.errors import (
     IntegrityError,
     NotSealedError,
@@ -32,7 +33,8 @@ from sealift.errors import (
     SettingsError,
     SourceChangedError,
 )
-from sealift.model import Location
+from sealift.memory import Memory
+from sealift.model import Location, MiB
 from sealift.wire.connection import Deadlines
 
 from .conftest import LARGE, PART_SIZE, SEAL, Site, write_credentials
@@ -441,3 +443,29 @@ async def test_bytes_after_complete_are_compared(site: Site) -> None:
     site.server.script(Match(operation="HeadObject"), Do(cut))
     await site.put("x", LARGE)
     assert isinstance(site.record.failed["x"], IntegrityError)
+
+
+# Memory
+
+
+@both_dialects
+@pytest.mark.usefixtures("quick_watch")
+async def test_parts_that_wait_for_memory_do_not_stall(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three parts, and memory to stream one at a time: the others wait before they begin."""
+    monkeypatch.setattr(upload_module, "MAX_BUFFERED_PART_SIZE", 1 * MiB)
+    monkeypatch.setattr(Memory, "for_process", lambda _: Memory(upload_module.CHUNK_SIZE))
+    changes = {"max_bandwidth": 4.0 * MiB, "deadlines": Deadlines(progress=0.4)}
+    await site.put("x", LARGE, **changes)
+    assert_stored(site, "x", LARGE)
+    assert not site.record.retries
+
+
+async def test_a_file_too_large_to_be_held_is_not_put_at_once(site: Site) -> None:
+    """--part-size is no leave to hold so much: a part of it is streamed."""
+    content = bytes(17 * MiB)
+    await site.put("x", content, part_size=64 * MiB)
+    assert_stored(site, "x", content)
+    assert not site.server.seen("PutObject")
+    assert len(site.server.seen("UploadPart")) == 1

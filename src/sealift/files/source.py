@@ -53,10 +53,10 @@ class SourceFile:
             yield view
             position += len(view)
 
-    def digest(self, span: ByteRange, with_md5: bool) -> Digest:
-        """The digest of `span`, of which a chunk at a time is held."""
+    def digest(self, span: ByteRange, room: memoryview, with_md5: bool) -> Digest:
+        """The digest of `span`, read through `room`."""
         digest = Digest(with_md5=with_md5)
-        for view in self.chunks(span, memoryview(bytearray(min(CHUNK_SIZE, span.size)))):
+        for view in self.chunks(span, room):
             digest.update(view)
         return digest
 
