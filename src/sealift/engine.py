@@ -26,7 +26,7 @@ import anyio
 from sealift.control import HeadFacts
 from sealift.descriptors import worker_limit
 from sealift.download import Downloader
-from sealift.errors import Cause, ObjectError, ReplyError, UsageError
+from sealift.errors import Cause, IntegrityError, ObjectError, ReplyError, UsageError
 from sealift.events import (
     Event,
     Failed,
@@ -150,15 +150,11 @@ class Engine:
     async def list_level(self, prefix: Location) -> AsyncIterator[RemoteObject | str]:
         """What is directly below a prefix, by name: objects, and deeper prefixes as text."""
         await self._session.objects(prefix.bucket)
-        token = None
-        while True:
-            page, prefixes, token = await self._list_page(prefix, token, "/")
+        async for page, prefixes in self._list(prefix, "/"):
             level: list[RemoteObject | str] = [*page, *prefixes]
             level.sort(key=lambda entry: entry if isinstance(entry, str) else entry.name)
             for entry in level:
                 yield entry
-            if token is None:
-                return
 
     async def stat(self, location: Location) -> HeadFacts:
         """HEAD of an object with the customer key."""
@@ -234,13 +230,9 @@ class Engine:
         return _chain(first, pages), cut
 
     async def _pages(self, prefix: Location) -> Pages:
-        token = None
-        while True:
-            page, _, token = await self._list_page(prefix, token)
+        async for page, _ in self._list(prefix):
             if page:
                 yield page
-            if token is None:
-                return
 
     async def _down_object(self, source: Location, directory: str, name: str) -> None:
         if not source.name or source.name.endswith("/"):
@@ -335,6 +327,21 @@ class Engine:
             retrier=self._session.retrier,
             spread=schedule.spread,
         )
+
+    async def _list(
+        self, prefix: Location, delimiter: str = ""
+    ) -> AsyncIterator[tuple[list[RemoteObject], list[str]]]:
+        """All pages below a prefix: objects, and deeper prefixes up to `delimiter`."""
+        token = None
+        seen = set()
+        while True:
+            page, prefixes, token = await self._list_page(prefix, token, delimiter)
+            yield page, prefixes
+            if token is None:
+                return
+            if token in seen:
+                raise IntegrityError(f"the listing of {prefix} goes round in circles")
+            seen.add(token)
 
     async def _list_page(
         self, prefix: Location, token: str | None, delimiter: str = "", limit: int = 1000

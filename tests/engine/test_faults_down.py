@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,8 @@ from tests.faults import (
     WrongRange,
     key_md5_of,
 )
+from tests.faults.messages import Reply, Request
+from tests.faults.plan import Plan
 from tests.kit import CUSTOMER_KEY, KEY, OTHER_KEY, Certificate, Do, assert_signed
 
 from sealift.errors import (
@@ -382,3 +385,41 @@ async def test_a_failed_download_counts_nothing(site: Site) -> None:
     assert isinstance(site.record.failed["large"], ObjectError)
     assert_no_file(site)
     assert len(LARGE) > 2 * PART_SIZE
+
+
+# Listings
+
+
+class Circle:
+    """Each page is the first one, and names one of two next pages in turn."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def shape(self, plan: Plan) -> None:
+        plan.alter.append(self._from_the_start)
+        plan.reshape.append(self._with_a_next_page)
+
+    def _from_the_start(self, asked: Request) -> Request:
+        query = {name: value for name, value in asked.query.items() if "token" not in name}
+        return replace(asked, query=query)
+
+    def _with_a_next_page(self, reply: Reply) -> Reply:
+        self._count += 1
+        following = f"<NextContinuationToken>{self._count % 2}</NextContinuationToken>"
+        body = bytes(reply.body).replace(
+            b"<IsTruncated>false</IsTruncated>",
+            f"<IsTruncated>true</IsTruncated>{following}".encode(),
+        )
+        return Reply(reply.status, {}, body)
+
+
+async def test_a_listing_in_circles_ends(site: Site) -> None:
+    site.server.store("d/x", b"x", customer_key=KEY)
+    site.server.script(Match(operation="ListObjectsV2", times=None, after=1), Circle())
+    async with site.engine() as engine:
+        with pytest.raises(IntegrityError, match="in circles"):
+            await engine.copy("s3://bucket/d/", str(site.out))
+        with pytest.raises(IntegrityError, match="in circles"):
+            _ = [entry async for entry in engine.list_level(Location("bucket", "d/"))]
+    assert len(site.server.seen("ListObjectsV2")) < 10

@@ -181,7 +181,7 @@ class Control:
         prefixes = [restored(entry["Prefix"]) for entry in page.get("CommonPrefixes", ())]
         truncated = page.get("IsTruncated")
         following = restored(page.get("NextContinuationToken", "")) if truncated else None
-        if truncated and (not following or following == token):
+        if truncated and not following:
             raise IntegrityError(
                 f"the listing of {prefix} stops in the middle: the server gives no next page"
             )
