@@ -105,7 +105,7 @@ class ReplyError(ObjectError):
         hint: str = "",
     ) -> None:
         what = f"{status} {code}" if code else f"{status}"
-        detail = f": {text}" if text else ""
+        detail = f": {text.rstrip('.')}" if text else ""
         reference = f" (request {request_id})" if request_id else ""
         super().__init__(f"{operation} {what}{detail}{reference}", hint=hint, cause=cause)
         self.operation = operation

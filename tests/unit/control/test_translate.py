@@ -56,7 +56,7 @@ def test_replies() -> None:
     error = translate(client_error(404, "NoSuchKey", "Not there.", **{"x-amz-request-id": "r1"}))
     assert isinstance(error, ReplyError)
     assert (error.status, error.code, error.cause) == (404, "NoSuchKey", Cause.PERMANENT)
-    assert str(error).startswith("Act 404 NoSuchKey: Not there. (request r1)")
+    assert str(error).startswith("Act 404 NoSuchKey: Not there (request r1)")
 
 
 def test_replies_carry_what_the_retry_needs() -> None:
