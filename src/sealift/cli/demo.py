@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import anyio
 from rich.console import Console as RichConsole
 from rich.table import Table
 
@@ -28,9 +29,11 @@ from sealift.control import open_control
 from sealift.embedded import S3Server, ministack
 from sealift.engine import Engine
 from sealift.errors import ObjectError, SealiftError
+from sealift.events import Silent
 from sealift.keys import CustomerKey
 from sealift.model import KiB, Location, MiB
 from sealift.options import Options
+from sealift.session import Session
 
 BUCKET = "sealift-demo"
 SMALL_FILE_COUNT = 2000
@@ -123,11 +126,14 @@ class _Demo:
     def _refusal(self, options: Options, sample: Location) -> str:
         """What the server says to a GET without the right key, or nothing if it gave the object."""
 
-        async def command(engine: Engine) -> None:
-            await engine.stat(sample)
+        async def get() -> None:
+            async with Session(options, Silent()) as session:
+                objects = await session.objects(sample.bucket)
+                room = memoryview(bytearray(KiB))
+                await objects.get_object(sample.name, room, None, None, None)
 
         try:
-            run_engine(options, None, command)
+            anyio.run(get)
         except ObjectError as error:
             return escape(error.message)
         return ""
@@ -201,7 +207,5 @@ def _make_bucket(options: Options) -> None:
             customer_key=None,
         ) as control:
             await control.create_bucket(BUCKET)
-
-    import anyio
 
     anyio.run(make)
