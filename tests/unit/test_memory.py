@@ -219,9 +219,9 @@ def test_never_exceeds_the_budget(asked: list[tuple[int, int, int]], budget: int
 
 
 def test_the_budget_leaves_room_for_the_process() -> None:
-    assert Memory.for_process(256 * MiB)._budget == 160 * MiB
+    assert Memory.for_process(256 * MiB)._budget == 136 * MiB
     with pytest.raises(
-        UsageError, match="--memory is too small to work with; give at least 128MiB"
+        UsageError, match="--memory is too small to work with; give at least 152MiB"
     ):
-        Memory.for_process(128 * MiB - 1)
-    Memory.for_process(128 * MiB)
+        Memory.for_process(152 * MiB - 1)
+    Memory.for_process(152 * MiB)
