@@ -21,7 +21,7 @@ from sealift.errors import Cause, NetworkError
 from sealift.tls import client_context
 from sealift.wire import pool as pool_module
 from sealift.wire.address import Proxy, Server, find_proxy
-from sealift.wire.connection import Deadlines
+from sealift.wire.connection import Connection, Deadlines
 from sealift.wire.pool import Pool
 
 from .conftest import BODY
@@ -184,6 +184,24 @@ async def test_a_dead_address_is_passed_over(server: FaultServer, certificate: C
         pool._lookup._turn = 0
         assert await get(pool) == len(BODY)
         assert pool.connect_count == 2
+
+
+async def test_many_addresses_leave_the_first_time_enough(
+    server: FaultServer, certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight of them, and a handshake that takes longer than an eighth of the deadline."""
+    connect = Pool._connect_to
+
+    async def connect_late(pool: Pool, address: str) -> Connection:
+        await asyncio.sleep(0.3)
+        return await connect(pool, address)
+
+    monkeypatch.setattr(Pool, "_connect_to", connect_late)
+    async with open_pool(server, certificate, deadlines=Deadlines(connect=1.6)) as pool:
+        pool._lookup._addresses = ["127.0.0.1"] * 8
+        pool._lookup._expires = float("inf")
+        assert await get(pool) == len(BODY)
+        assert pool.connect_count == 1
 
 
 async def test_no_address_answers(certificate: Certificate) -> None:
