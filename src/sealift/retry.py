@@ -86,7 +86,7 @@ class Retrier:
 
     `repair` is awaited with the error before an attempt that needs the clock or the credentials put
     right. `on_retry` hears of every further attempt. When an attempt fails that began after a whole
-    budget in which nothing at all had worked, it is the last: the server is gone, and 10,000
+    budget of failures, with no success between, it is the last: the server is gone, and 10,000
     objects need not each find that out.
     """
 
@@ -106,7 +106,7 @@ class Retrier:
         self._chance = chance
         self._repair = repair
         self._on_retry = on_retry
-        self._last_success = clock()
+        self._failing_since: float | None = None
 
     async def run(
         self,
@@ -121,7 +121,7 @@ class Retrier:
         """
         counts: dict[Cause, int] = {}
         attempt = 0
-        failing_since: float | None = None
+        failed_at: float | None = None
         while True:
             attempt += 1
             began = self._clock()
@@ -131,17 +131,19 @@ class Retrier:
                 cause_count = counts[error.cause] = counts.get(error.cause, 0) + 1
                 error.attempts = attempt
                 now = self._clock()
-                if failing_since is None:
-                    failing_since = now
+                if failed_at is None:
+                    failed_at = now
+                if self._failing_since is None:
+                    self._failing_since = now
                 delay = self._policy.wait(
-                    error, cause_count, now - failing_since, self._chance(), idempotent=idempotent
+                    error, cause_count, now - failed_at, self._chance(), idempotent=idempotent
                 )
-                if delay is None or began - self._last_success > self._policy.budget:
+                if delay is None or began - self._failing_since > self._policy.budget:
                     raise
                 if self._policy.rules[error.cause].repair:
                     await self._repair(error)
                 self._on_retry(name, attempt, delay, error)
                 await self._sleep(delay)
             else:
-                self._last_success = self._clock()
+                self._failing_since = None
                 return result

@@ -229,3 +229,12 @@ def test_a_rule_may_be_replaced() -> None:
 def test_errors_have_the_cause_of_their_kind() -> None:
     assert NetworkError("x").cause is Cause.RESET
     assert NetworkError("x", cause=Cause.STALLED).cause is Cause.STALLED
+
+
+def test_a_rest_between_two_operations_is_no_failure() -> None:
+    """An engine may be kept open and idle for longer than the budget."""
+    world = World()
+    assert world.run(None) == "result"
+    world.now += 2000.0
+    assert world.run(Cause.RESET, None) == "result"
+    assert world.calls == 2
