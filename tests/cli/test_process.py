@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -57,3 +58,21 @@ def test_a_stdout_that_takes_nothing_is_said_in_one_sentence(command: str) -> No
     assert ended.returncode == 1
     assert ended.stderr.startswith("sealift: cannot write to stdout: No space left on device")
     assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.usefixtures("server")
+def test_children_do_not_inherit_the_customer_key(work: Path) -> None:
+    """A profile's credential_process is a program of others."""
+    answer = '{"Version": 1, "AccessKeyId": "test", "SecretAccessKey": "test"}'
+    (work / "program").write_text(f"#!/bin/sh\nenv > {work}/seen\necho '{answer}'\n")
+    (work / "program").chmod(0o700)
+    (work / "config").write_text(f"[profile p]\ncredential_process = {work}/program\n")
+    lines = [line for line in (work / ".env").read_text().splitlines() if "SSE" in line]
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        del os.environ[name]
+    exports = " ".join(f"'{line}'" for line in lines)
+    ended = run_shell(f"AWS_CONFIG_FILE={work}/config exec env {exports} sealift --profile p put")
+    assert ended.returncode == 0, ended
+    seen = (work / "seen").read_text()
+    assert "AWS_CONFIG_FILE" in seen
+    assert "SSE_CUSTOMER" not in seen

@@ -29,7 +29,7 @@ from sealift.errors import Interrupted, LocalFileError, ObjectError, SealiftErro
 from sealift.events import Fanout, Reporter
 from sealift.model import DEFAULT_PART_SIZE, parse_size
 from sealift.options import DEFAULT_MEMORY, Options
-from sealift.settings import Settings, read_settings
+from sealift.settings import KEY_MD5_NAME, KEY_NAME, Settings, read_settings
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -45,6 +45,8 @@ def usage_checked(shared: Shared) -> Iterator[Settings]:
         if shared.log_level is not None:
             _configure_logging(shared.log_level)
         settings = read_settings(shared.env_file, shared.key_file, os.environ)
+        for name in (KEY_NAME, KEY_MD5_NAME):  # a credential_process would inherit them
+            os.environ.pop(name, None)
         for name, value in settings.aws.items():
             os.environ.setdefault(name, value)
         yield settings
