@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ def processes_of(directory: Path) -> list[str]:
 
 @pytest.mark.timeout(300)
 def test_the_demo_proves_a_round_trip_and_leaves_nothing(tmp_path: Path) -> None:
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "HTTPS_PROXY": "http://127.0.0.1:9"}
     for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_CA_BUNDLE", "AWS_PROFILE"):
         environment.pop(name, None)
 
@@ -45,5 +46,19 @@ def test_the_demo_proves_a_round_trip_and_leaves_nothing(tmp_path: Path) -> None
     assert "same on both sides: every name, byte and time" in ended.stderr
     assert "without the key:   GetObject 400" in ended.stderr
     assert "with a wrong key:  GetObject 403" in ended.stderr
+    assert list(tmp_path.iterdir()) == []
+    assert processes_of(tmp_path) == []
+
+
+@pytest.mark.timeout(60)
+def test_sigterm_while_the_demo_is_set_up_leaves_nothing(tmp_path: Path) -> None:
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-m", "sealift", "demo", "--quiet"]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment) as demo:
+        deadline = time.monotonic() + 30
+        while not list(tmp_path.glob("*/server/tls/ca.pem")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        demo.terminate()
+        assert demo.wait(20) == 130
     assert list(tmp_path.iterdir()) == []
     assert processes_of(tmp_path) == []

@@ -10,6 +10,7 @@ import filecmp
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -57,6 +58,7 @@ class _Leg:
 
 def run_demo(shared: Shared, *, keep: bool) -> None:
     """Run the demo and exit: 0 when every byte came back and nobody else could read one."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up, as after Ctrl-C
     directory = Path(tempfile.mkdtemp(prefix="sealift-demo-"))
     try:
         passed = _Demo(shared, directory).run()
@@ -99,6 +101,8 @@ class _Demo:
     def _options(self, server: S3Server) -> Options:
         for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3"):
             os.environ.pop(name, None)
+        # A proxy of the user's would look for the server on its own machine.
+        os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"
         os.environ["AWS_ACCESS_KEY_ID"] = server.access_key
         os.environ["AWS_SECRET_ACCESS_KEY"] = server.secret_key
         return Options(
@@ -120,6 +124,7 @@ class _Demo:
             key_id=self._customer_key.key_id,
         ) as console:
             run_engine(options, console, command)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # the loop has reset it
         tally = console.tally
         return _Leg(name, time.monotonic() - began, tally.done_count, tally.done_size)
 
