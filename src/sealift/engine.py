@@ -244,7 +244,7 @@ class Engine:
             if error.status != 404:
                 raise
             raise _no_object(source) from None
-        job = Job(Direction.DOWN, source, name, head.size, head.etag)
+        job = Job(Direction.DOWN, source, name, head.size)
         await self._run_down(self._plan_one(job), source.bucket, directory)
 
     async def _down_tree(

@@ -108,16 +108,14 @@ class Job:
     """The planned move of one object.
 
     `path` is the local file (for a download: relative to the target directory, with `/`),
-    `location` the object, `size` in bytes as the plan saw it, `etag` pins a download to the version
-    that the plan saw. `moved` counts the bytes moved so far; it is the only field that changes, and
-    a screen may poll it.
+    `location` the object, `size` in bytes as the plan saw it, or as it is by now when the file or
+    object was replaced. `moved` counts the bytes moved so far; a screen may poll it.
     """
 
     direction: Direction
     location: Location
     path: str
     size: int
-    etag: str | None = None
     moved: int = 0
 
 

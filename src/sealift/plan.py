@@ -94,7 +94,7 @@ def upload_job(entry: FileEntry, prefix: Location) -> Job:
 def download_job(bucket: str, found: RemoteObject, cut: str, naming: Naming) -> Job:
     """The download of one listed object, with `cut` taken off the front of its name."""
     path = random_name(found.name) if naming is Naming.UUID else found.name.removeprefix(cut)
-    return Job(Direction.DOWN, Location(bucket, found.name), path, found.size, found.etag or None)
+    return Job(Direction.DOWN, Location(bucket, found.name), path, found.size)
 
 
 def is_marker(found: RemoteObject) -> bool:
