@@ -39,7 +39,7 @@ from sealift.wire.connection import Body
 from sealift.wire.operations import not_sealed_message
 
 # A larger part is not held in memory but read twice: for its checksum, then to be sent. A larger
-# file is a multipart upload, if only of one part: its Complete waits until the file proved unchanged.
+# file is a multipart upload, if of one part: its Complete waits until the file proved unchanged.
 MAX_BUFFERED_PART_SIZE = 16 * MiB
 # How long a cancelled run, or a failed object, may take to abort an upload; what is left then stays
 # on the server.
