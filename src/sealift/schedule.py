@@ -98,7 +98,7 @@ class Schedule:
     async def _feed(self, plan: AsyncIterator[list[Job]]) -> None:
         async for jobs in plan:
             self._jobs.extend(jobs)
-            self._wake(len(jobs))
+            self._wake(min(len(jobs), self._pace.limit - self._busy))
             while len(self._jobs) > PLANNED_AHEAD:
                 self._room = anyio.Event()
                 await self._room.wait()
@@ -112,11 +112,11 @@ class Schedule:
         """
         spread = _Spread(pieces, run_piece)
         self._spreads.append(spread)
-        self._wake(self._ceiling)
+        self._wake(self._pace.limit - self._busy)
         try:
             while (work := spread.next_piece()) is not None:
                 await work
-                self._note_done()
+                self._note_done(self._busy)
             await spread.ended.wait()
             if spread.error is not None:
                 raise spread.error
@@ -136,7 +136,7 @@ class Schedule:
                     await work
                 finally:
                     self._busy -= 1
-                self._note_done()
+                self._note_done(self._busy + 1)  # this worker goes on by itself
             elif self._planned and not self._running and not self._jobs:
                 self._wake(self._ceiling)
                 return
@@ -161,12 +161,12 @@ class Schedule:
         finally:
             self._running -= 1
 
-    def _note_done(self) -> None:
+    def _note_done(self, busy: int) -> None:
         """Let the pace learn from a request that ended, and let more workers run if it grew."""
         waiting = bool(self._jobs or self._spreads)
-        self._pace.done(self._clock(), saturated=waiting and self._busy >= self._pace.limit - 1)
+        self._pace.done(self._clock(), saturated=waiting and busy >= self._pace.limit)
         if waiting:
-            self._wake(self._pace.limit - self._busy)
+            self._wake(self._pace.limit - busy)
 
     def _next_piece(self) -> Awaitable[None] | None:
         for spread in self._spreads:
