@@ -42,7 +42,7 @@ from sealift.events import (
 )
 from sealift.files.disk import Disk
 from sealift.files.target import Target
-from sealift.files.walk import Passed, is_directory, walk
+from sealift.files.walk import Passed, file_size, walk
 from sealift.memory import Memory
 from sealift.model import Direction, Job, Location, RemoteObject
 from sealift.options import ADAPTIVE_CEILING, Options
@@ -109,9 +109,10 @@ class Engine:
 
     async def put(self, path: str, destination: Location) -> None:
         """Upload one file; a bucket or a name that ends with `/` keeps the file's name."""
-        if await self._is_directory(path):
+        size = await self._file_size(path)
+        if size is None:
             raise UsageError(f"{path} is a directory", hint="use: sealift cp")
-        await self._up_file(path, destination)
+        await self._up_file(path, size, destination)
 
     async def get(self, source: Location, destination: str | None = None) -> str:
         """Download one object, without a destination to `tmp/<uuid4><suffix>`; returns the path."""
@@ -164,16 +165,16 @@ class Engine:
     # Up
 
     async def _copy_up(self, source: str, destination: Location) -> None:
-        if not await self._is_directory(source):
-            await self._up_file(source, destination)
+        size = await self._file_size(source)
+        if size is not None:
+            await self._up_file(source, size, destination)
             return
         plan = self._plan_tree(source, tree_prefix(source, destination))
         await self._run_up(plan, destination.bucket)
 
-    async def _up_file(self, path: str, destination: Location) -> None:
+    async def _up_file(self, path: str, size: int, destination: Location) -> None:
         location = file_location(path, destination)
         _usable(check_name, location.name)
-        size = (await self._disk.run(os.stat, path)).st_size
         _usable(check_size, size)
         await self._run_up(self._plan_one(Job(Direction.UP, location, path, size)), location.bucket)
 
@@ -355,8 +356,8 @@ class Engine:
             location.name, self._session.control.head_object, location
         )
 
-    async def _is_directory(self, path: str) -> bool:
-        return await self._disk.run(_usable, is_directory, path)
+    async def _file_size(self, path: str) -> int | None:
+        return await self._disk.run(_usable, file_size, path)
 
     async def _object_path(self, source: Location, destination: str) -> tuple[str, str]:
         there = await self._disk.run(os.path.isdir, destination)

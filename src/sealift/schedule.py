@@ -86,14 +86,25 @@ class Schedule:
     async def run(
         self, plan: AsyncIterator[list[Job]], run_job: Callable[[Job], Awaitable[None]]
     ) -> None:
-        """Run all jobs of `plan`; `run_job` handles its own failures, the plan's are raised."""
+        """Run all jobs of `plan`; `run_job` handles its own failures.
+
+        When the plan fails, the jobs planned so far are run to their end, then its error is raised.
+        """
+        failure: Exception | None = None
         try:
             async with anyio.create_task_group() as group:
                 for _ in range(self._ceiling):
                     group.start_soon(self._work, run_job)
-                await self._feed(plan)
+                try:
+                    await self._feed(plan)
+                except Exception as error:  # noqa: BLE001 - raised again below
+                    failure = error
+                self._planned = True
+                self._wake(self._ceiling)
         except BaseExceptionGroup as group_error:
             raise first_error(group_error) from None
+        if failure is not None:
+            raise failure
 
     async def _feed(self, plan: AsyncIterator[list[Job]]) -> None:
         async for jobs in plan:
@@ -102,8 +113,6 @@ class Schedule:
             while len(self._jobs) > PLANNED_AHEAD:
                 self._room = anyio.Event()
                 await self._room.wait()
-        self._planned = True
-        self._wake(self._ceiling)
 
     async def spread(self, pieces: Iterator[T], run_piece: Callable[[T], Awaitable[None]]) -> None:
         """Run `run_piece` for each piece, on this worker and all idle ones.

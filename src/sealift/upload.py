@@ -45,6 +45,8 @@ MAX_BUFFERED_PART_SIZE = 16 * MiB
 # on the server.
 CANCELLED_ABORT_TIME = 1.5
 FAILED_ABORT_TIME = 10.0
+# How long the removal of an unsealed object is tried, whatever else happens.
+REMOVAL_TIME = 30.0
 
 
 @dataclass(slots=True)
@@ -120,16 +122,25 @@ class Uploader:
         self._checks_crc = self._checks_crc or stored.checked
 
     async def _remove_unsealed(self, job: Job, unsealed: NotSealedError) -> None:
-        """What the server took of ours without the customer key must not stay there."""
-        try:
-            await self._retrier.run(
-                job.location.name, self._control.delete_object, job.location, unsealed.version_id
-            )
-        except ObjectError as error:
-            raise NotSealedError(
-                f"{job.location} is stored UNENCRYPTED and could not be removed",
-                hint=f"remove it yourself ({error})",
-            ) from None
+        """What the server took of ours without the customer key must not stay there.
+
+        An interrupt waits for it, though not for long.
+        """
+        location = job.location
+        reason = "no answer in time"
+        with anyio.move_on_after(REMOVAL_TIME, shield=True):
+            try:
+                await self._retrier.run(
+                    location.name, self._control.delete_object, location, unsealed.version_id
+                )
+            except ObjectError as error:
+                reason = str(error)
+            else:
+                return
+        raise NotSealedError(
+            f"{location} is stored UNENCRYPTED and could not be removed",
+            hint=f"remove it yourself ({reason})",
+        ) from None
 
     # Parts
 

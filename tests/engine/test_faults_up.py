@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
+import anyio
 import pytest
 from tests.faults import (
     ApplyThenReset,
@@ -260,6 +262,19 @@ async def test_what_cannot_be_removed_is_said(site: Site) -> None:
     site.server.script(Match(operation="DeleteObject", times=None), Status(403, "AccessDenied"))
     await site.put("x", SMALL)
     assert "could not be removed" in str(site.record.failed["x"])
+
+
+async def test_an_interrupt_waits_for_the_removal(site: Site) -> None:
+    scope = anyio.CancelScope()
+    loop = asyncio.get_running_loop()
+    interrupt = Do(lambda: loop.call_soon_threadsafe(scope.cancel))
+    site.server.script(PUT, NoEcho())
+    site.server.script(Match(operation="DeleteObject"), (interrupt, Status(500)))
+    with scope:
+        await site.put("x", SMALL)
+    assert scope.cancelled_caught
+    assert len(site.server.seen("DeleteObject")) == 2
+    assert not site.server.objects
 
 
 async def test_a_completed_object_without_echo_is_removed(site: Site) -> None:

@@ -94,17 +94,17 @@ def _order(entry: os.DirEntry[str]) -> bytes:
     return name + b"/" if entry.is_dir(follow_symlinks=False) else name
 
 
-def is_directory(path: str) -> bool:
-    """Whether `path` is a directory; links are followed, for the user named it.
+def file_size(path: str) -> int | None:
+    """The size of the file `path`, None for a directory; links are followed: the user named it.
 
-    LocalFileError when it is neither a directory nor a regular file.
+    ObjectError when it is neither a directory nor a regular file.
     """
     try:
-        mode = os.stat(path).st_mode
+        facts = os.stat(path)
     except OSError as reason:
         raise LocalFileError("read", path, reason) from None
-    if stat.S_ISDIR(mode):
-        return True
-    if stat.S_ISREG(mode):
-        return False
+    if stat.S_ISDIR(facts.st_mode):
+        return None
+    if stat.S_ISREG(facts.st_mode):
+        return facts.st_size
     raise ObjectError(f"{path} is neither a file nor a directory")

@@ -318,8 +318,9 @@ class Connection(asyncio.BufferedProtocol):
     def _resume_reading(self) -> None:
         self._hold_count -= 1
         self._active = True
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
+        if self._hold_count or self._transport is None or self._transport.is_closing():
+            return
+        self._transport.resume_reading()
 
     @contextmanager
     def _held(self) -> Iterator[None]:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from sealift.errors import LocalFileError, ObjectError, UnsafeNameError
 from sealift.files import walk as module
-from sealift.files.walk import FileEntry, Passed, is_directory, walk
+from sealift.files.walk import FileEntry, Passed, file_size, walk
 
 
 def plant(root: Path, *names: str) -> None:
@@ -209,14 +209,14 @@ def test_holds_one_directory_a_level(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert read == [tmp_path.name, "a"]
 
 
-def test_is_directory(tmp_path: Path) -> None:
+def test_file_size(tmp_path: Path) -> None:
     plant(tmp_path, "file")
     (tmp_path / "link").symlink_to(tmp_path)
     os.mkfifo(tmp_path / "pipe")
-    assert is_directory(str(tmp_path))
-    assert is_directory(str(tmp_path / "link"))
-    assert not is_directory(str(tmp_path / "file"))
+    assert file_size(str(tmp_path)) is None
+    assert file_size(str(tmp_path / "link")) is None
+    assert file_size(str(tmp_path / "file")) == os.path.getsize(str(tmp_path / "file"))
     with pytest.raises(LocalFileError):
-        is_directory(str(tmp_path / "missing"))
+        file_size(str(tmp_path / "missing"))
     with pytest.raises(ObjectError, match="neither a file nor a directory"):
-        is_directory(str(tmp_path / "pipe"))
+        file_size(str(tmp_path / "pipe"))
