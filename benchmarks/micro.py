@@ -25,7 +25,7 @@ from rich.table import Table
 from sealift import checksums
 from sealift.keys import CustomerKey
 from sealift.model import KiB
-from sealift.wire import http1, sigv4
+from sealift.wire import http1, listing, sigv4
 
 _REPEATS = 7
 _TARGET_TIME = 0.1
@@ -68,6 +68,9 @@ def cost(case: Case) -> float:
 def cases() -> Iterator[Case]:
     yield from _request_cases()
     yield Case("head of a reply: parse, framing, keep-alive", _read_head)
+    page = _list_page()
+    assert len(listing.parse_page(page).objects) == _PAGE_SIZE
+    yield Case("LIST, one object of a page", lambda: listing.parse_page(page), _PAGE_SIZE)
     yield Case("CRC64NVME of 16 KiB", lambda: checksums.crc64(_BODY))
     yield Case(
         "MD5 of 16 KiB, where a server checks nothing else",
@@ -169,7 +172,7 @@ def _list_page() -> bytes:
     return (
         '<?xml version="1.0" encoding="UTF-8"?>'
         '<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>bucket</Name>'
-        f"<KeyCount>{_PAGE_SIZE}</KeyCount><IsTruncated>false</IsTruncated>{entries}"
+        f"<EncodingType>url</EncodingType><KeyCount>{_PAGE_SIZE}</KeyCount><IsTruncated>false</IsTruncated>{entries}"
         "</ListBucketResult>"
     ).encode()
 

@@ -64,6 +64,7 @@ from sealift.resources import Resources
 from sealift.schedule import Schedule, first_error
 from sealift.session import Session
 from sealift.upload import Uploader
+from sealift.wire.listing import Page
 from sealift.wire.operations import ObjectClient
 
 A = TypeVar("A")
@@ -346,9 +347,10 @@ class Engine:
 
     async def _list_page(
         self, prefix: Location, token: str | None, delimiter: str = "", limit: int = 1000
-    ) -> tuple[list[RemoteObject], list[str], str | None]:
+    ) -> Page:
+        objects = await self._session.objects(prefix.bucket)
         return await self._session.retrier.run(
-            str(prefix), self._session.control.list_page, prefix, token, delimiter, limit
+            str(prefix), objects.list_page, prefix.name, token, delimiter, limit
         )
 
     async def _head(self, location: Location) -> HeadFacts:

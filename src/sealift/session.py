@@ -13,7 +13,6 @@ import anyio
 from sealift.control import Control, open_control
 from sealift.errors import Cause, ObjectError, ReplyError, SealiftError, SettingsError
 from sealift.events import Noted, Reporter, Retried
-from sealift.model import Location
 from sealift.options import Options
 from sealift.replies import http_seconds
 from sealift.retry import Policy, Retrier
@@ -99,7 +98,7 @@ class Session:
         budget = min(FIRST_CONTACT_BUDGET, self._options.policy.budget)
         retrier = self._make_retrier(replace(self._options.policy, budget=budget))
         try:
-            await retrier.run(bucket, self.control.list_page, Location(bucket), None, "", 1)
+            await retrier.run(bucket, self.control.reach, bucket)
         except ReplyError as error:
             if error.code == "AccessDenied":  # no right to list: the objects may be reachable
                 return

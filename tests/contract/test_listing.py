@@ -10,7 +10,9 @@ import anyio
 import pytest
 from tests.contract.site import PART_SIZE, Site, make_tree, noise, read_tree
 
-from sealift.control import open_control
+from sealift.events import Silent
+from sealift.options import Options
+from sealift.session import Session
 
 
 def json_lines(text: str) -> list[dict[str, object]]:
@@ -53,18 +55,17 @@ def test_whatever_name_a_page_ends_with(site: Site, limit: int, delimiter: str) 
     found: list[str] = []
 
     async def list_all() -> None:
-        async with open_control(
-            profile=None,
+        options = Options(
+            customer_key=None,
             region=site.server.region,
             endpoint_url=site.server.endpoint_url,
             ca_bundle=str(site.server.ca_file),
-            customer_key=None,
-        ) as control:
+        )
+        async with Session(options, Silent()) as session:
+            objects = await session.objects(site.bucket)
             token = None
             while True:
-                page, prefixes, token = await control.list_page(
-                    site.location("p/"), token, delimiter, limit
-                )
+                page, prefixes, token = await objects.list_page("p/", token, delimiter, limit)
                 assert not prefixes
                 assert len(page) <= limit
                 found.extend(entry.name for entry in page)

@@ -1,4 +1,4 @@
-"""PutObject, UploadPart, GetObject: the requests as sent, and the replies that are not believed."""
+"""The four requests as sent, and the replies that are not believed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from tests.faults import (
@@ -43,12 +44,15 @@ from sealift.errors import (
     NotSealedError,
     ObjectChangedError,
     ObjectError,
+    ProtocolError,
     ReplyError,
+    UnsafeNameError,
     WrongCustomerKeyError,
 )
 from sealift.keys import CustomerKey
 from sealift.metadata import FileFacts
 from sealift.model import ByteRange
+from sealift.wire import operations
 from sealift.wire.operations import Bucket, Identity, ObjectClient
 from sealift.wire.sigv4 import Credentials
 
@@ -59,6 +63,7 @@ CRC = crc64(DATA)
 FACTS = FileFacts(1_700_000_000_123_456_789, CRC)
 SEAL = "x-amz-server-side-encryption-customer-"
 SPAN = ByteRange(100, 1100)
+EMPTY_PAGE = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
 
 
 @dataclass
@@ -84,6 +89,9 @@ class Lane:
     async def get(self, span: ByteRange | None = None, etag: str | None = None) -> Any:
         self.room = memoryview(bytearray(len(DATA) if span is None else span.size))
         return await self.objects.get_object("x", self.room, span, etag, self.count)
+
+    async def list_page(self) -> Any:
+        return await self.objects.list_page("")
 
     def upload(self) -> str:
         """The id of an upload that exists on the server."""
@@ -344,6 +352,131 @@ async def test_a_wrong_customer_key(
             assert "key" in caught.value.hint
 
 
+# Listings
+
+
+async def test_listings_as_sent(sealed: FaultServer, certificate: Certificate) -> None:
+    for name in ("p/ +~/a", "p/ +~/b/c", "p/ +~/z"):
+        sealed.store(name, DATA, customer_key=KEY)
+    async with open_lane(sealed, certificate) as lane:
+        first = await lane.objects.list_page("p/ +~/", None, "/", 2)
+        second = await lane.objects.list_page("p/ +~/", first.next_token, "/", 2)
+    (entry,) = first.objects
+    stored = sealed.objects["bucket", "p/ +~/a"]
+    assert (entry.name, entry.size, entry.etag) == ("p/ +~/a", len(DATA), f'"{stored.etag}"')
+    assert entry.modified == int(stored.modified)
+    assert first.prefixes == ["p/ +~/b/"]
+    assert ([entry.name for entry in second.objects], second[1:]) == (["p/ +~/z"], ([], None))
+    token = quote(first.next_token or "", safe="")
+    asked = "delimiter=%2F&encoding-type=url&list-type=2&max-keys=2&prefix=p%2F%20%2B~%2F"
+    assert [request.target for request in sealed.requests] == [
+        f"/bucket?{asked}",
+        f"/bucket?continuation-token={token}&{asked}",
+    ]
+    for request in sealed.requests:
+        assert_signed(request)
+        assert not [name for name in request.headers if name.startswith(SEAL)]
+
+
+async def test_a_listing_of_a_virtual_hosted_bucket(
+    server: FaultServer, certificate: Certificate
+) -> None:
+    server.script(Match(method="GET"), Status(200, body=EMPTY_PAGE))
+    bucket = Bucket("bucket.s3.example", "/", "eu-west-1")
+    async with open_lane(server, certificate, bucket=bucket) as lane:
+        assert await lane.list_page() == ([], [], None)
+    (request,) = server.requests
+    asked = "encoding-type=url&list-type=2&max-keys=1000&prefix="
+    assert (request.target, request.headers["host"]) == (f"/?{asked}", "bucket.s3.example")
+    assert_signed(request)
+
+
+@pytest.mark.parametrize("dialect", ["aws", "ceph"])
+@pytest.mark.parametrize("limit", [1, 3, 1000])
+async def test_names_are_listed_as_they_are(
+    certificate: Certificate, dialect: Dialect, limit: int
+) -> None:
+    names = sorted(["a b", "a+b", "a%2Fb", "a/b", "&<>'\"*", "\x1b[2J", "\r\n", "\ufffe", "ü/日本"])
+    with FaultServer(certificate, dialect=dialect) as server:
+        for name in names:
+            server.store(name, b"x", customer_key=KEY)
+        found, token = [], None
+        async with open_lane(server, certificate) as lane:
+            while True:
+                page = await lane.objects.list_page("", token, "", limit)
+                found += [entry.name for entry in page.objects]
+                token = page.next_token
+                if token is None:
+                    break
+    assert found == names
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "cause", "text"),
+    [
+        (
+            Status(403, "AccessDenied"),
+            ReplyError,
+            Cause.PERMANENT,
+            "ListObjectsV2 403 AccessDenied",
+        ),
+        (Status(404, "NoSuchBucket"), ReplyError, Cause.PERMANENT, "NoSuchBucket"),
+        (Status(503, "SlowDown"), ReplyError, Cause.THROTTLED, "SlowDown"),
+        (Status(200, body=b""), ProtocolError, Cause.GARBLED, "no XML"),
+        (Status(200, body=b"<html></html>"), ProtocolError, Cause.GARBLED, "no listing"),
+        (Status(200, body=EMPTY_PAGE[:-3]), ProtocolError, Cause.GARBLED, "no XML"),
+        (
+            Status(200, body=EMPTY_PAGE.replace(b"false", b"true")),
+            IntegrityError,
+            Cause.BAD_DIGEST,
+            "no next page",
+        ),
+    ],
+    ids=str,
+)
+async def test_listings_that_fail(
+    server: FaultServer,
+    certificate: Certificate,
+    fault: Fault,
+    kind: type[ObjectError],
+    cause: Cause,
+    text: str,
+) -> None:
+    server.script(Match(operation="ListObjectsV2"), fault)
+    async with open_lane(server, certificate) as lane:
+        with pytest.raises(kind, match=text) as caught:
+            await lane.list_page()
+    assert caught.value.cause is cause
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("fault", [(), Chunked()], ids=["length", "chunked"])
+async def test_a_listing_that_does_not_end(
+    server: FaultServer,
+    certificate: Certificate,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: Any,
+) -> None:
+    monkeypatch.setattr(operations, "MAX_PAGE_SIZE", len(EMPTY_PAGE))
+    endless = Status(200, body=EMPTY_PAGE + b" ")
+    server.script(Match(), Status(200, body=EMPTY_PAGE))
+    server.script(Match(after=1), (endless, fault) if fault else endless)
+    async with open_lane(server, certificate) as lane:
+        await lane.list_page()
+        with pytest.raises(ProtocolError, match="more than") as caught:
+            await lane.list_page()
+    assert caught.value.cause is Cause.PERMANENT
+
+
+async def test_a_prefix_that_no_request_can_hold(
+    server: FaultServer, certificate: Certificate
+) -> None:
+    async with open_lane(server, certificate) as lane:
+        with pytest.raises(UnsafeNameError, match="not UTF-8"):
+            await lane.objects.list_page("caf\udce9")
+    assert server.requests == []
+
+
 # Redirects
 
 
@@ -355,9 +488,9 @@ async def test_a_redirect_is_not_followed(
         other.store("x", DATA, customer_key=KEY)
         targets = [f"{there.endpoint_url}/bucket/x" for there in (other, plain)]
         for target in targets:
-            sealed.script(Match(times=2), Redirect(status, target))
+            sealed.script(Match(times=3), Redirect(status, target))
             async with open_lane(sealed, certificate) as lane:
-                for call in (lane.get, lane.put):
+                for call in (lane.get, lane.put, lane.list_page):
                     with pytest.raises(ObjectError) as caught:
                         await call()
                     assert caught.value.cause is Cause.PERMANENT

@@ -18,7 +18,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 
 from sealift.checksums import encode
-from sealift.control.hooks import NotSentError, keep_back, restored, sign_again, signed_region
+from sealift.control.hooks import NotSentError, keep_back, sign_again, signed_region
 from sealift.control.session import ControlSession, silence_debug_logs
 from sealift.control.translate import translated
 from sealift.errors import (
@@ -32,7 +32,7 @@ from sealift.errors import (
 )
 from sealift.keys import ALGORITHM, ALGORITHM_HEADER, KEY_MD5_HEADER, CustomerKey
 from sealift.metadata import FileFacts
-from sealift.model import Location, PartDone, RemoteObject
+from sealift.model import Location, PartDone
 from sealift.tls import client_context
 from sealift.wire.address import Server
 from sealift.wire.operations import Bucket, Identity, not_sealed_message
@@ -149,43 +149,14 @@ class Control:
 
     # Looking
 
-    async def list_page(
-        self,
-        prefix: Location,
-        token: str | None = None,
-        delimiter: str = "",
-        limit: int = 1000,
-    ) -> tuple[list[RemoteObject], list[str], str | None]:
-        """One page of ListObjectsV2: objects, common prefixes, and the next page's token."""
-        params: dict[str, Any] = {
-            "Bucket": prefix.bucket,
-            "Prefix": prefix.name,
-            "MaxKeys": limit,
-        }
-        if delimiter:
-            params["Delimiter"] = delimiter
-        if token is not None:
-            params["ContinuationToken"] = token
+    async def reach(self, bucket: str) -> None:
+        """Ask whether bucket, endpoint, credentials and clock are right: a listing of no names.
+
+        botocore follows a redirect to the bucket's region, and remembers it. A HEAD would not do:
+        its errors have no body to tell what is wrong.
+        """
         with translated("ListObjectsV2"):
-            page = await self._client.list_objects_v2(**params)
-        objects = [
-            RemoteObject(
-                restored(_required("ListObjectsV2", entry, "Key")),
-                _required("ListObjectsV2", entry, "Size"),
-                entry.get("ETag", ""),
-                _seconds(entry.get("LastModified")),
-                entry.get("StorageClass", "STANDARD"),
-            )
-            for entry in page.get("Contents", ())
-        ]
-        prefixes = [restored(entry["Prefix"]) for entry in page.get("CommonPrefixes", ())]
-        truncated = page.get("IsTruncated")
-        following = restored(page.get("NextContinuationToken", "")) if truncated else None
-        if truncated and not following:
-            raise IntegrityError(
-                f"the listing of {prefix} stops in the middle: the server gives no next page"
-            )
-        return objects, prefixes, following
+            await self._client.list_objects_v2(Bucket=bucket, MaxKeys=0)
 
     async def head_object(self, location: Location, *, check_echo: bool = True) -> HeadFacts:
         """HEAD with the customer key, its echo checked."""

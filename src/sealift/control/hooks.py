@@ -1,24 +1,13 @@
-"""What is hooked into botocore's way from a call to a request, and from a reply to its parser."""
+"""What is hooked into botocore's way from a call to a request."""
 
 from __future__ import annotations
 
-import re
 import time
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from sealift.wire.operations import Identity
 from sealift.wire.sigv4 import amz_date, query_string
-
-# What XML 1.0 cannot hold, neither as it is nor by reference (sections 2.2 and 4.1).
-_NO_XML = re.compile(
-    rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|\xef\xbf[\xbe\xbf]"
-    rb"|&#x0*(?:[0-8bcef]|1[0-9a-f]|fff[ef]);|&#0*(?:[0-8]|1[124-9]|2[0-9]|3[01]|6553[45]);",
-    re.IGNORECASE,
-)
-# What stands for it: private, and at the far end of Unicode.
-_SUBSTITUTES = 0x10FF00
-_SUBSTITUTE = re.compile("[\U0010ff00-\U0010ff1f\U0010fffe\U0010ffff]")
 
 
 class NotSentError(Exception):
@@ -64,33 +53,3 @@ def sign_again(request: Any, identity: Identity) -> None:
 
 def _text(value: bytes | str) -> str:
     return value.decode() if isinstance(value, bytes) else value
-
-
-def make_xml(body: bytes) -> bytes:
-    """Make a listing XML where it is none.
-
-    Ceph 16 encodes the names that it lists as URLs, but neither the prefix that it repeats nor the
-    token, which is the last name of the page: a control character in either becomes a reference
-    that no parser takes. `restored` puts back what stood there.
-    """
-    return _NO_XML.sub(_substitute, body)
-
-
-def restored(text: str) -> str:
-    """A text of a page that went through `make_xml`, as the server meant it."""
-    return _SUBSTITUTE.sub(_original, text)
-
-
-def _substitute(found: re.Match[bytes]) -> bytes:
-    text = found[0].decode()
-    if text.startswith("&#"):
-        digits = text[2:-1].lower()
-        code = int(digits[1:], 16) if digits.startswith("x") else int(digits)
-    else:
-        code = ord(text)
-    return chr(_SUBSTITUTES + (code & 0xFF)).encode()
-
-
-def _original(found: re.Match[str]) -> str:
-    low = ord(found[0]) - _SUBSTITUTES
-    return chr(low if low < 0x20 else 0xFF00 + low)

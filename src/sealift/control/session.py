@@ -15,7 +15,6 @@ from typing import Any
 import aiohttp
 from aiobotocore.httpsession import AIOHTTPSession
 
-from sealift.control.hooks import make_xml
 from sealift.tls import client_context
 
 _LOGGER_TREES = ("botocore", "aiobotocore", "aioboto3", "boto3", "aiohttp", "urllib3")
@@ -33,13 +32,6 @@ class _NoRedirects:
 
 class ControlSession(AIOHTTPSession):  # type: ignore[misc] # it has no types
     """aiobotocore's HTTP session without redirects and never without certificate checks."""
-
-    async def send(self, request: Any) -> Any:
-        """One exchange; listings come back as XML even from servers that write none."""
-        response = await super().send(request)
-        if "list-type=2" in request.url:
-            response._content = make_xml(await response.content)
-        return response
 
     async def _get_session(self, proxy_url: str | None) -> _NoRedirects:
         return _NoRedirects(await super()._get_session(proxy_url))

@@ -1,15 +1,18 @@
-"""PutObject, UploadPart and GetObject: three requests, each one attempt.
+"""PutObject, UploadPart, GetObject and ListObjectsV2: four requests, each one attempt.
 
 A success is believed only with the SSE-C echo: a server that ignores the customer key headers
 answers 200 and stores plaintext (measured: Ceph 16 on some paths, SeaweedFS 2). Redirects are
-errors, for whoever they name must not get the customer key.
+errors, for whoever they name must not get the customer key. A listing has no use for the key and
+does not carry it.
 
-Every call raises ReplyError, NetworkError, IntegrityError or ObjectChangedError.
+Every call raises ReplyError, NetworkError, IntegrityError or ObjectChangedError, and a listing
+UnsafeNameError.
 """
 
 from __future__ import annotations
 
 import hmac
+import mmap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,18 +21,22 @@ from dataclasses import dataclass
 from sealift import __version__
 from sealift.checksums import Digest, decode, encode
 from sealift.errors import (
+    Cause,
     IntegrityError,
     NotSealedError,
     ObjectChangedError,
     ObjectError,
+    ProtocolError,
     ReplyError,
+    UnsafeNameError,
 )
 from sealift.keys import ALGORITHM, ALGORITHM_HEADER, KEY_MD5_HEADER, CustomerKey
 from sealift.metadata import PREFIX, FileFacts
-from sealift.model import ByteRange
+from sealift.model import ByteRange, MiB
 from sealift.replies import http_seconds, parse_error_body, reply_error
 from sealift.wire.connection import Body, Counter
 from sealift.wire.http1 import Head, request_head
+from sealift.wire.listing import Page, parse_page
 from sealift.wire.pool import Pool
 from sealift.wire.receiving import Reply
 from sealift.wire.sigv4 import (
@@ -42,6 +49,8 @@ from sealift.wire.sigv4 import (
 )
 
 CRC_HEADER = "x-amz-checksum-crc64nvme"
+# 1000 names of 1024 bytes, each byte as %XX, are 3 MiB.
+MAX_PAGE_SIZE = 16 * MiB
 _USER_AGENT = f"sealift/{__version__}"
 
 Headers = list[tuple[str, str]]
@@ -99,7 +108,7 @@ class Received:
 
 
 class ObjectClient:
-    """The three calls, for one bucket and one customer key (None: no SSE-C)."""
+    """The four calls, for one bucket and one customer key (None: no SSE-C)."""
 
     def __init__(
         self,
@@ -156,24 +165,60 @@ class ObjectClient:
         counter: Counter | None,
     ) -> Received:
         """Read `span` (None: all) of the object into `room`; with `etag`, of that version only."""
-        headers: Headers = []
+        headers: Headers = [*self._seal]
         if span is None:
             headers.append(("x-amz-checksum-mode", "ENABLED"))
         else:
             headers.append(("range", span.header()))
         if etag is not None:
             headers.append(("if-match", etag))
-        request = self._request("GET", name, "", headers, None)
+        request = self._request("GET", self._path(name), "", headers, None)
         reply = await self._pool.exchange("GET", request, None, room, counter)
         with _counted_if_good(reply, counter):
             return self._received(reply, span)
+
+    async def list_page(
+        self, prefix: str, token: str | None = None, delimiter: str = "", limit: int = 1000
+    ) -> Page:
+        """One page of the names that start with `prefix`, cut after the next `delimiter`."""
+        params = [
+            ("list-type", "2"),
+            ("encoding-type", "url"),  # XML cannot hold every name
+            ("max-keys", str(limit)),
+            ("prefix", prefix),
+        ]
+        if delimiter:
+            params.append(("delimiter", delimiter))
+        if token is not None:
+            params.append(("continuation-token", token))
+        try:
+            query = query_string(params)
+        except UnicodeEncodeError:
+            raise UnsafeNameError("the prefix is not UTF-8") from None
+        path = self._bucket.base_path.removesuffix("/") or "/"
+        request = self._request("GET", path, query, [], None)
+        # Memory that is not touched is not there: no need to begin with less.
+        room = memoryview(mmap.mmap(-1, MAX_PAGE_SIZE))
+        reply = await self._pool.exchange("GET", request, None, room)
+        if reply.error_body is not None:
+            raise _error("ListObjectsV2", reply, sealed=False)
+        if reply.too_long:
+            raise ProtocolError(
+                f"ListObjectsV2: a page of more than {MAX_PAGE_SIZE} bytes", cause=Cause.PERMANENT
+            )
+        page = parse_page(room[: reply.size])
+        if page.next_token == "":
+            raise IntegrityError(
+                "ListObjectsV2: the listing stops in the middle: the server gives no next page"
+            )
+        return page
 
     def _received(self, reply: Reply, span: ByteRange | None) -> Received:
         head = reply.head
         if head.status == 412:
             raise ObjectChangedError("the object was replaced while it was being read")
         if reply.error_body is not None:
-            raise self._error("GetObject", reply)
+            raise _error("GetObject", reply, sealed=bool(self._seal))
         self._check_echo("GetObject", head)
         if reply.too_long:
             raise ObjectChangedError("the object is longer than planned: it was replaced")
@@ -190,10 +235,10 @@ class ObjectClient:
         digest: Digest,
         counter: Counter | None,
     ) -> Stored:
-        headers.append((CRC_HEADER, encode(digest.crc)))
+        headers += [(CRC_HEADER, encode(digest.crc)), *self._seal]
         if digest.content_md5 is not None:
             headers.append(("content-md5", digest.content_md5))
-        request = self._request("PUT", name, query, headers, size)
+        request = self._request("PUT", self._path(name), query, headers, size)
         # A success to a PUT has no body to speak of, but some servers send a short one.
         room = memoryview(bytearray(1024))
         reply = await self._pool.exchange("PUT", request, body, room, counter)
@@ -203,7 +248,7 @@ class ObjectClient:
     def _stored(self, operation: str, reply: Reply, crc: int) -> Stored:
         head = reply.head
         if reply.error_body is not None:
-            raise self._error(operation, reply)
+            raise _error(operation, reply, sealed=bool(self._seal))
         self._check_echo(operation, head)
         etag = head.get(b"etag")
         if not etag:
@@ -213,8 +258,11 @@ class ObjectClient:
             raise IntegrityError(f"{operation}: the server stored other bytes than were sent")
         return Stored(etag, head.get(b"x-amz-version-id"), echoed is not None)
 
+    def _path(self, name: str) -> str:
+        return self._bucket.base_path + uri_path(name)
+
     def _request(
-        self, method: str, name: str, query: str, headers: Headers, size: int | None
+        self, method: str, path: str, query: str, headers: Headers, size: int | None
     ) -> bytes:
         identity = self._identity
         date = amz_date(self._now() + identity.clock_offset)
@@ -222,12 +270,10 @@ class ObjectClient:
             ("host", self._bucket.netloc),
             ("x-amz-content-sha256", UNSIGNED_PAYLOAD),
             ("x-amz-date", date),
-            *self._seal,
         ]
         if identity.credentials.token is not None:
             headers.append(("x-amz-security-token", identity.credentials.token))
         headers.sort()
-        path = self._bucket.base_path + uri_path(name)
         authorization = identity.signer(self._bucket.region).authorization(
             method, path, query, headers, date, UNSIGNED_PAYLOAD
         )
@@ -246,11 +292,12 @@ class ObjectClient:
             error.version_id = head.get(b"x-amz-version-id")
             raise error
 
-    def _error(self, operation: str, reply: Reply) -> ReplyError:
-        head = reply.head
-        code, text = parse_error_body(reply.error_body or b"")
-        headers = {key.decode(): value.decode("latin-1") for key, value in head.headers.items()}
-        return reply_error(operation, head.status, code, text, headers, sealed=bool(self._seal))
+
+def _error(operation: str, reply: Reply, *, sealed: bool) -> ReplyError:
+    head = reply.head
+    code, text = parse_error_body(reply.error_body or b"")
+    headers = {key.decode(): value.decode("latin-1") for key, value in head.headers.items()}
+    return reply_error(operation, head.status, code, text, headers, sealed=sealed)
 
 
 def not_sealed_message(operation: str) -> str:

@@ -1,9 +1,9 @@
 """Which connection carries a request: idle ones first, the last used first.
 
-The pool has no upper bound of its own: each worker has one request in flight, so there are never
-more connections than workers. A connection that sat idle for `IDLE_LIFETIME` is not used again. A
-request whose kept connection turns out to be dead before the first byte of a reply is sent once
-more on a new connection, which costs no attempt.
+The pool has no upper bound of its own: each worker has one request in flight and the listing has
+one, so there are never more connections than that. A connection that sat idle for `IDLE_LIFETIME`
+is not used again. A request whose kept connection turns out to be dead before the first byte of a
+reply is sent once more on a new connection, which costs no attempt.
 """
 
 from __future__ import annotations

@@ -1,0 +1,214 @@
+"""A page of ListObjectsV2 as its XML says it. Pure.
+
+Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
+
+    ListBucketResult     IsTruncated, NextContinuationToken, EncodingType
+      Contents           Key, LastModified, ETag, Size, StorageClass
+      CommonPrefixes     Prefix
+
+The order of elements is the server's own, and what is not named above is passed over, whatever
+namespace it is in. expat reads the page, with a handler for a start, one for an end and a list's
+`append` for text: 6 us an object, where botocore takes more than 50. A document type is refused as
+soon as the parser sees one, so there are no entities to expand.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import NamedTuple
+from urllib.parse import unquote_plus
+from xml.parsers import expat
+
+from sealift.errors import ProtocolError
+from sealift.model import RemoteObject
+
+# Owner and RestoreStatus of an object have children of their own: 4 levels.
+MAX_DEPTH = 16
+
+# What XML 1.0 cannot hold, neither as it is nor by reference (sections 2.2 and 4.1).
+_NO_XML = re.compile(
+    rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|\xef\xbf[\xbe\xbf]"
+    rb"|&#x0*(?:[0-8bcef]|1[0-9a-f]|fff[ef]);|&#0*(?:[0-8]|1[124-9]|2[0-9]|3[01]|6553[45]);",
+    re.IGNORECASE,
+)
+# What stands for it: private, and at the far end of Unicode.
+_SUBSTITUTES = 0x10FF00
+_SUBSTITUTE = re.compile("[\U0010ff00-\U0010ff1f\U0010fffe\U0010ffff]")
+_SUBSTITUTE_BYTES = re.compile(rb"\xf4\x8f(?:\xbc[\x80-\x9f]|\xbf[\xbe\xbf])")
+
+# Sizes end at 50 TB; int() of thousands of digits would raise.
+_MAX_SIZE_DIGITS = 18
+
+_Fields = dict[str, str]
+
+
+class Page(NamedTuple):
+    """Objects and common prefixes, and the token of the next page: None after the last one.
+
+    An empty token says that there is a next page and not how to ask for it.
+    """
+
+    objects: list[RemoteObject]
+    prefixes: list[str]
+    next_token: str | None
+
+
+def parse_page(body: bytes | memoryview) -> Page:
+    """The page in `body`; raises ProtocolError, and nothing else, where there is none."""
+    try:
+        return _page(*_read(body))
+    except expat.ExpatError:
+        pass
+    try:
+        head, contents, prefixes = _read(_make_xml(body))
+    except expat.ExpatError as error:
+        raise _malformed(f"is no XML ({expat.ErrorString(error.code)})") from None
+    for fields in (head, *contents, *prefixes):
+        for name, text in fields.items():
+            fields[name] = _SUBSTITUTE.sub(_original, text)
+    return _page(head, contents, prefixes)
+
+
+def _malformed(what: str) -> ProtocolError:
+    return ProtocolError(f"ListObjectsV2: the reply {what}")
+
+
+# XML -> texts
+
+
+def _read(document: bytes | memoryview) -> tuple[_Fields, list[_Fields], list[_Fields]]:
+    """The texts of the root's own elements, and those of each Contents and CommonPrefixes."""
+    head: _Fields = {}
+    contents: list[_Fields] = []
+    prefixes: list[_Fields] = []
+    groups = {"Contents": contents, "CommonPrefixes": prefixes}
+    fields: _Fields = {}
+    texts: list[str] = []
+    depth = 0
+    is_leaf = False
+
+    def start(name: str, _: dict[str, str]) -> None:
+        nonlocal depth, fields, is_leaf
+        depth += 1
+        is_leaf = True
+        texts.clear()
+        if depth == 3:  # most of them
+            return
+        if depth == 2:
+            fields = {}
+        elif depth == 1 and _local(name) != "ListBucketResult":
+            raise _malformed("is no listing")
+        elif depth > MAX_DEPTH:
+            raise _malformed("is nested too deeply")
+
+    def end(name: str) -> None:
+        nonlocal depth, is_leaf
+        if depth == 3:
+            if is_leaf:
+                fields[_local(name) if ":" in name else name] = "".join(texts)
+        elif depth == 2:
+            name = _local(name)
+            if name in groups:
+                groups[name].append(fields)
+            elif is_leaf:
+                head[name] = "".join(texts)
+        depth -= 1
+        is_leaf = False
+
+    parser = expat.ParserCreate("utf-8")  # whatever the document declares
+    parser.buffer_text = True
+    parser.StartDoctypeDeclHandler = _refuse_document_type
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.CharacterDataHandler = texts.append
+    parser.Parse(document, True)
+    return head, contents, prefixes
+
+
+def _refuse_document_type(*_: object) -> None:
+    raise _malformed("has a document type")
+
+
+def _local(name: str) -> str:
+    """A name without its namespace's prefix."""
+    return name.rpartition(":")[2]
+
+
+# Texts -> values
+
+
+def _page(head: _Fields, contents: list[_Fields], prefixes: list[_Fields]) -> Page:
+    decode = _url_decoded if head.get("EncodingType") == "url" else str
+    truncated = head.get("IsTruncated", "").lower()
+    if truncated not in ("true", "false"):
+        # An incomplete listing that passes for a complete one would make files look deleted.
+        raise _malformed("does not say whether it is the last page")
+    try:
+        return Page(
+            [_object(fields, decode) for fields in contents],
+            [decode(fields["Prefix"]) for fields in prefixes],
+            head.get("NextContinuationToken", "") if truncated == "true" else None,
+        )
+    except KeyError as missing:
+        raise _malformed(f"has no {missing.args[0]}") from None
+
+
+def _object(fields: _Fields, decode: Callable[[str], str]) -> RemoteObject:
+    size = fields["Size"]
+    if not (size.isdigit() and size.isascii() and len(size) <= _MAX_SIZE_DIGITS):
+        raise _malformed("has a size that is no number")
+    return RemoteObject(
+        decode(fields["Key"]),
+        int(size),
+        fields.get("ETag", ""),
+        _seconds(fields["LastModified"]) if "LastModified" in fields else 0.0,
+        fields.get("StorageClass", "STANDARD"),
+    )
+
+
+def _url_decoded(text: str) -> str:
+    """A text under EncodingType `url`: AWS has + for a space, Ceph has %2F for each slash."""
+    if "%" not in text and "+" not in text:
+        return text
+    return unquote_plus(text.replace("%2F", "/"))
+
+
+def _seconds(date: str) -> float:
+    """An ISO 8601 date in seconds since the epoch; without a zone it is UTC."""
+    try:
+        moment = datetime.fromisoformat(date)
+    except ValueError:
+        raise _malformed("has a date that is none") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+# What is no XML
+
+
+def _make_xml(body: bytes | memoryview) -> bytes:
+    """Make a listing XML where it is none.
+
+    Ceph 16 encodes the names that it lists as URLs, but neither the prefix that it repeats nor the
+    token, which is the last name of the page: a control character in either becomes a reference
+    that no parser takes. `_original` puts back what stood there.
+    """
+    if _SUBSTITUTE_BYTES.search(body):
+        raise _malformed("is no XML, and holds what would stand for it")
+    return _NO_XML.sub(_substitute, bytes(body))
+
+
+def _substitute(found: re.Match[bytes]) -> bytes:
+    text = found[0].decode()
+    if text.startswith("&#"):
+        digits = text[2:-1].lower()
+        code = int(digits[1:], 16) if digits.startswith("x") else int(digits)
+    else:
+        code = ord(text)
+    return chr(_SUBSTITUTES + (code & 0xFF)).encode()
+
+
+def _original(found: re.Match[str]) -> str:
+    low = ord(found[0]) - _SUBSTITUTES
+    return chr(low if low < 0x20 else 0xFF00 + low)
