@@ -87,7 +87,7 @@ def test_a_key_file_that_others_may_read(
         (("--part-size", "1MiB"), "--part-size 1048576 is out of range; S3 takes 5MiB to 5GiB"),
         (("--part-size", "6GiB"), "--part-size .* is out of range"),
         (("--memory", "x"), "'x' is not a size"),
-        (("--memory", "1MiB"), "--memory is too small to work with; give at least 128MiB"),
+        (("--memory", "1MiB"), "--memory is too small to work with; give at least 152MiB"),
         (("--max-bandwidth", "fast"), "'fast' is not a size"),
         (("--max-bandwidth", "0"), "--max-bandwidth must be more than 0"),
         (("--concurrency", "0"), "--concurrency 0 is out of range; give 1 to 1024"),
