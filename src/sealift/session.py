@@ -35,6 +35,8 @@ class Session:
         self._reporter = reporter
         self._stack = AsyncExitStack()
         self._clients: dict[str, ObjectClient] = {}
+        rate = options.max_bandwidth
+        self._bandwidth = None if rate is None else Bandwidth(rate)
         self.control: Control
         self.retrier = self._make_retrier(options.policy)
 
@@ -72,13 +74,12 @@ class Session:
         await self._first_contact(bucket)
         # botocore has learned the bucket's region by now, if it is another.
         server, reached = await self.control.locate(bucket)
-        rate = self._options.max_bandwidth
         pool = Pool(
             server,
             client_context(self.control.ca_bundle),
             proxy=find_proxy(server),
             deadlines=self._options.deadlines,
-            bandwidth=None if rate is None else Bandwidth(rate),
+            bandwidth=self._bandwidth,
         )
         self._stack.callback(pool.close)
         client = ObjectClient(pool, reached, self.control.identity, self._options.customer_key)

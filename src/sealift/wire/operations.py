@@ -350,6 +350,8 @@ def _facts(head: Head) -> FileFacts:
         for name, value in head.headers.items()
         if name.startswith(prefix)
     }
-    return FileFacts.from_reply(
-        metadata, head.get(CRC_HEADER.encode()), http_seconds(head.get(b"last-modified"))
-    )
+    checksum = head.get(CRC_HEADER.encode())
+    facts = FileFacts.from_reply(metadata, checksum, None)
+    if facts.mtime_ns is not None:  # an HTTP date costs half as much to read as a head
+        return facts
+    return FileFacts.from_reply(metadata, checksum, http_seconds(head.get(b"last-modified")))
