@@ -31,7 +31,7 @@ def combine(pieces: Iterable[tuple[int, int]]) -> int:
 
 def encode(crc: int) -> str:
     """The form of the `x-amz-checksum-crc64nvme` header: base64 of 8 bytes, big-endian."""
-    return base64.b64encode(crc.to_bytes(8, "big")).decode()
+    return binascii.b2a_base64(crc.to_bytes(8, "big"), newline=False).decode()
 
 
 def decode(text: str | None) -> int | None:
@@ -39,8 +39,8 @@ def decode(text: str | None) -> int | None:
     if text is None:
         return None
     try:
-        raw = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
+        raw = binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:  # binascii.Error is one
         return None
     return int.from_bytes(raw, "big") if len(raw) == 8 else None
 

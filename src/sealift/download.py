@@ -6,18 +6,18 @@ CRC64NVME wherever the server or the object's metadata holds one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
 from sealift.checksums import combine, crc64
 from sealift.control import HeadFacts
-from sealift.errors import IntegrityError, NotSealedError, ObjectChangedError
+from sealift.errors import IntegrityError, NotSealedError, ObjectChangedError, ObjectError
 from sealift.files.target import Target, TargetFile, split_name
 from sealift.metadata import FileFacts
 from sealift.model import ByteRange, Job, MiB, cut_ranges
-from sealift.resources import Resources
+from sealift.resources import Resources, Settle
 from sealift.wire.operations import Received
 
 # A range need not grow with the object, as parts must.
@@ -36,6 +36,16 @@ class _Download:
     crcs: dict[int, tuple[int, int]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    """A whole object in memory, and where it goes."""
+
+    job: Job
+    parts: list[str]
+    data: memoryview
+    facts: FileFacts
+
+
 class Downloader:
     """Moves objects down; shared by all workers of a run."""
 
@@ -49,22 +59,46 @@ class Downloader:
         self._range_size = min(part_size, MAX_RANGE_SIZE)
         self._target = target
 
-    async def download(self, job: Job) -> bool:
+    async def move(self, jobs: Sequence[Job], settle: Settle) -> None:
+        """Fetch the objects of `jobs`, one or several small ones; `settle` hears how each ended.
+
+        Small objects are fetched one after the other and written by one hop to the disk's threads.
+        What fails goes the careful way, one by one.
+        """
+        failed: dict[Job, ObjectError | None] = {}
+        if len(jobs) > 1:
+            for job, outcome in (await self._get_each(jobs)).items():
+                if isinstance(outcome, bool):
+                    settle(job, outcome)
+                else:
+                    failed[job] = outcome
+        else:
+            failed[jobs[0]] = None
+        for job, error in failed.items():
+            try:
+                checked = await self._download(job, error)
+            except ObjectError as reason:
+                settle(job, reason)
+            else:
+                settle(job, checked)
+
+    async def _download(self, job: Job, failed: ObjectError | None) -> bool:
         """Write the object of `job` below the target; returns whether a stored CRC64NVME agreed.
 
         Raises ObjectError; then no file of that name was made, and an older one is untouched.
+        `failed` is the error of a first attempt that was made already.
         """
-        parts = split_name(job.path)
         for start in range(1, START_COUNT + 1):
             try:
                 if job.size <= self._range_size:
                     return await self._retrier.run(
-                        job.location.name, self._get_whole_once, job, parts
+                        job.location.name, self._get_whole_once, job, failed=failed
                     )
-                return await self._get_ranges(job, parts)
+                return await self._get_ranges(job)
             except (ObjectChangedError, IntegrityError) as error:
                 if start == START_COUNT or isinstance(error, NotSealedError):
                     raise
+                failed = None
                 job.moved = 0
                 job.size = (await self._head(job)).size
         raise AssertionError
@@ -74,31 +108,85 @@ class Downloader:
 
     # One request
 
-    async def _get_whole_once(self, job: Job, parts: list[str]) -> bool:
-        async with self._memory.buffer(job.size) as room:
-            received = await self._objects.get_object(job.location.name, room, None, None, job)
-            with _counted_if_kept(job, received.size):
-                if received.size != job.size:
-                    raise ObjectChangedError("the object is shorter than planned: it was replaced")
-                return await self._disk.run(self._save, parts, room, received.facts)
+    async def _get_each(self, jobs: Sequence[Job]) -> dict[Job, bool | ObjectError | None]:
+        """Fetch small objects one after the other, then write them all; how each ended.
 
-    def _save(self, parts: list[str], data: memoryview, facts: FileFacts) -> bool:
-        crc = crc64(data)
-        _compare(crc, facts)
-        file = self._target.create(parts)
+        After the first error no further request is made: None stands for what was not tried.
+        """
+        outcomes: dict[Job, bool | ObjectError | None] = dict.fromkeys(jobs)
+        fetched: list[_Fetched] = []
+        async with self._memory.buffer(sum([job.size for job in jobs])) as room:
+            try:
+                start = 0
+                for job in jobs:
+                    end = start + job.size
+                    try:
+                        fetched.append(await self._get_whole(job, room[start:end]))
+                    except ObjectError as error:
+                        outcomes[job] = error
+                        break
+                    self._retrier.note_success()
+                    start = end
+                saved = await self._disk.run(self._save_each, fetched)
+            except BaseException:
+                for one in fetched:
+                    one.job.moved -= one.job.size
+                raise
+        for one, outcome in zip(fetched, saved, strict=True):
+            outcomes[one.job] = outcome
+            if isinstance(outcome, ObjectError):
+                one.job.moved -= one.job.size
+        return outcomes
+
+    async def _get_whole_once(self, job: Job) -> bool:
+        async with self._memory.buffer(job.size) as room:
+            fetched = await self._get_whole(job, room)
+            with _counted_if_kept(job, job.size):
+                (outcome,) = await self._disk.run(self._save_each, [fetched])
+                if isinstance(outcome, ObjectError):
+                    raise outcome
+        return outcome
+
+    async def _get_whole(self, job: Job, room: memoryview) -> _Fetched:
+        parts = split_name(job.path)
+        received = await self._objects.get_object(job.location.name, room, None, None, job)
+        if received.size != job.size:
+            job.moved -= received.size
+            raise ObjectChangedError("the object is shorter than planned: it was replaced")
+        return _Fetched(job, parts, room, received.facts)
+
+    def _save_each(self, fetched: Sequence[_Fetched]) -> list[bool | ObjectError]:
+        """Verify and write whole objects: whether a stored CRC64NVME agreed, or what failed."""
+        outcomes: list[bool | ObjectError] = []
+        written: dict[int, TargetFile] = {}
         try:
-            file.write(data, 0)
-            if facts.mtime_ns is not None:
-                file.set_mtime(facts.mtime_ns)
+            for number, one in enumerate(fetched):
+                try:
+                    _compare(crc64(one.data), one.facts)
+                    file = written[number] = self._target.create(one.parts)
+                    file.write(one.data, 0)
+                    if one.facts.mtime_ns is not None:
+                        file.set_mtime(one.facts.mtime_ns)
+                except ObjectError as error:
+                    outcomes.append(error)
+                    if number in written:
+                        self._target.discard(written.pop(number))
+                else:
+                    outcomes.append(one.facts.crc is not None)
+            errors = self._target.commit_each(list(written.values()))
         except BaseException:
-            self._target.discard(file)
+            for file in written.values():
+                self._target.discard(file)
             raise
-        self._target.commit(file)
-        return facts.crc is not None
+        for number, failure in zip(written, errors, strict=True):
+            if failure is not None:
+                outcomes[number] = failure
+        return outcomes
 
     # Ranges
 
-    async def _get_ranges(self, job: Job, parts: list[str]) -> bool:
+    async def _get_ranges(self, job: Job) -> bool:
+        parts = split_name(job.path)
         head = await self._head(job)
         job.size = head.size
         file = await self._disk.run(self._open, parts, head.size)

@@ -60,7 +60,7 @@ from sealift.plan import (
     tree_prefix,
     upload_job,
 )
-from sealift.resources import Resources
+from sealift.resources import Resources, Settle
 from sealift.schedule import Schedule, first_error
 from sealift.session import Session
 from sealift.upload import Uploader
@@ -183,7 +183,7 @@ class Engine:
         objects = await self._session.objects(bucket)
         schedule = self._make_schedule()
         uploader = Uploader(self._resources(objects, schedule), self._options.part_size)
-        await self._run(schedule, plan, uploader.upload)
+        await self._run(schedule, plan, uploader.move)
 
     async def _plan_tree(self, root: str, prefix: Location) -> Plan:
         found = walk(root)
@@ -261,7 +261,7 @@ class Engine:
         try:
             resources = self._resources(objects, schedule)
             downloader = Downloader(resources, self._options.part_size, target)
-            await self._run(schedule, plan, downloader.download)
+            await self._run(schedule, plan, downloader.move)
         finally:
             target.close()
 
@@ -287,21 +287,24 @@ class Engine:
         return jobs
 
     async def _run(
-        self, schedule: Schedule, plan: Plan, move: Callable[[Job], Awaitable[bool]]
+        self, schedule: Schedule, plan: Plan, move: Callable[[list[Job], Settle], Awaitable[None]]
     ) -> None:
-        async def run_job(job: Job) -> None:
-            self.emit(Started(job))
-            try:
-                checked = await move(job)
-            except ObjectError as error:
-                self.emit(Failed(job.location.name, error, job))
+        def settle(job: Job, outcome: bool | ObjectError) -> None:
+            if isinstance(outcome, ObjectError):
+                self.emit(Failed(job.location.name, outcome, job))
             else:
-                self.emit(Finished(job, checked))
+                self.emit(Finished(job, outcome))
+            schedule.note_done()
+
+        async def run_batch(jobs: list[Job]) -> None:
+            for job in jobs:
+                self.emit(Started(job))
+            await move(jobs, settle)
 
         try:
             async with anyio.create_task_group() as keeper:
                 keeper.start_soon(self._session.keep_credentials)
-                await schedule.run(plan, run_job)
+                await schedule.run(plan, run_batch)
                 keeper.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             raise first_error(group) from None

@@ -9,7 +9,8 @@ from __future__ import annotations
 import mimetypes
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from sealift.checksums import decode, encode
 
@@ -23,8 +24,7 @@ _NANO = 1_000_000_000
 _DECIMAL = re.compile(r"(-)?([0-9]{1,11})(?:\.([0-9]*))?")
 
 
-@dataclass(frozen=True, slots=True)
-class FileFacts:
+class FileFacts(NamedTuple):
     """`mtime_ns` in nanoseconds since the epoch; `crc` is the CRC64NVME of all bytes; `marker` is a
     random text by which an upload recognises the object that it made."""
 
@@ -80,5 +80,12 @@ def content_type(name: str) -> str | None:
 
     The module reads URLs: after `./` no name is a `data:` URL, which would name a type of its own.
     """
-    kind, encoding = mimetypes.guess_type("./" + name.rsplit("/", 1)[-1])
+    base = name[name.rfind("/") + 1 :].lstrip(".")
+    dot = base.find(".")
+    return None if dot < 0 else _type_of_suffixes(base[dot:])
+
+
+@lru_cache(maxsize=1024)
+def _type_of_suffixes(suffixes: str) -> str | None:
+    kind, encoding = mimetypes.guess_type("./x" + suffixes)
     return kind if encoding is None else None

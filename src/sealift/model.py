@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from sealift.errors import UsageError
 
@@ -27,8 +27,7 @@ MAX_NAME_SIZE = 1024
 DEFAULT_PART_SIZE = 8 * MiB
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(NamedTuple):
     """An object `name` in a `bucket`, or all objects whose names start with it (a prefix)."""
 
     bucket: str

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sealift.control import Control
+from sealift.errors import ObjectError
 from sealift.files.disk import Disk
 from sealift.memory import Memory
-from sealift.model import Spread
+from sealift.model import Job, Spread
 from sealift.retry import Retrier
 from sealift.wire.operations import ObjectClient
+
+# Hears how a job ended: whether a checksum of every byte was compared, or what failed.
+Settle = Callable[[Job, bool | ObjectError], None]
 
 
 @dataclass(frozen=True, slots=True)

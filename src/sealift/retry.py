@@ -114,10 +114,12 @@ class Retrier:
         attempt_once: Callable[[*Ts], Awaitable[T]],
         *args: *Ts,
         idempotent: bool = True,
+        failed: ObjectError | None = None,
     ) -> T:
         """Await `attempt_once(*args)` until it succeeds or the policy ends it.
 
         `name` tells `on_retry` what it is about. The error raised carries the count of attempts.
+        `failed` is the error of a first attempt that was made already.
         """
         counts: dict[Cause, int] = {}
         attempt = 0
@@ -125,25 +127,32 @@ class Retrier:
         while True:
             attempt += 1
             began = self._clock()
-            try:
-                result = await attempt_once(*args)
-            except ObjectError as error:
-                cause_count = counts[error.cause] = counts.get(error.cause, 0) + 1
-                error.attempts = attempt
-                now = self._clock()
-                if failed_at is None:
-                    failed_at = now
-                if self._failing_since is None:
-                    self._failing_since = now
-                delay = self._policy.wait(
-                    error, cause_count, now - failed_at, self._chance(), idempotent=idempotent
-                )
-                if delay is None or began - self._failing_since > self._policy.budget:
-                    raise
-                if self._policy.rules[error.cause].repair:
-                    await self._repair(error)
-                self._on_retry(name, attempt, delay, error)
-                await self._sleep(delay)
-            else:
-                self._failing_since = None
-                return result
+            error, failed = failed, None
+            if error is None:
+                try:
+                    result = await attempt_once(*args)
+                except ObjectError as reason:
+                    error = reason
+                else:
+                    self.note_success()
+                    return result
+            cause_count = counts[error.cause] = counts.get(error.cause, 0) + 1
+            error.attempts = attempt
+            now = self._clock()
+            if failed_at is None:
+                failed_at = now
+            if self._failing_since is None:
+                self._failing_since = now
+            delay = self._policy.wait(
+                error, cause_count, now - failed_at, self._chance(), idempotent=idempotent
+            )
+            if delay is None or began - self._failing_since > self._policy.budget:
+                raise error
+            if self._policy.rules[error.cause].repair:
+                await self._repair(error)
+            self._on_retry(name, attempt, delay, error)
+            await self._sleep(delay)
+
+    def note_success(self) -> None:
+        """An operation succeeded: the server is there. For attempts that are not made here."""
+        self._failing_since = None

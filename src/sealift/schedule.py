@@ -1,11 +1,12 @@
 """What runs next: workers as the pace allows, the oldest object's pieces first, then new jobs.
 
-A worker takes a job and runs it. A job of many pieces (parts, ranges) opens a *spread*: idle
-workers take pieces of it, oldest spread first, so that objects end in the order they began, few
-temporary files are open, and no task is made per piece. The worker that opened the spread takes its
-share.
+A worker takes a batch and runs it: one job, or several small ones, which share one buffer, one hop
+to the disk's threads and one turn of this machinery. A job of many pieces (parts, ranges) opens a
+*spread*: idle workers take pieces of it, oldest spread first, so that objects end in the order they
+began, few temporary files are open, and no task is made per piece. The worker that opened the
+spread takes its share.
 
-Knows nothing of S3: it calls `run_job` and what `spread` is given.
+Knows nothing of S3: it calls `run_batch` and what `spread` is given.
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ from typing import Any, TypeVar
 
 import anyio
 
-from sealift.model import Job
+from sealift.model import Job, KiB
 from sealift.pace import Pace
 
 T = TypeVar("T")
 
 # Jobs planned ahead of the workers, so that totals are known early; some 10 MiB of memory.
 PLANNED_AHEAD = 20_000
+# A batch holds so many jobs and bytes at most.
+BATCH_COUNT = 16
+BATCH_SIZE = 256 * KiB
 
 
 class _Spread:
@@ -84,9 +88,9 @@ class Schedule:
         self._running = 0
 
     async def run(
-        self, plan: AsyncIterator[list[Job]], run_job: Callable[[Job], Awaitable[None]]
+        self, plan: AsyncIterator[list[Job]], run_batch: Callable[[list[Job]], Awaitable[None]]
     ) -> None:
-        """Run all jobs of `plan`; `run_job` handles its own failures.
+        """Run all jobs of `plan`; `run_batch` handles failures, and calls `note_done` for each job.
 
         When the plan fails, the jobs planned so far are run to their end, then its error is raised.
         """
@@ -94,7 +98,7 @@ class Schedule:
         try:
             async with anyio.create_task_group() as group:
                 for _ in range(self._ceiling):
-                    group.start_soon(self._work, run_job)
+                    group.start_soon(self._work, run_batch)
                 try:
                     await self._feed(plan)
                 except Exception as error:  # noqa: BLE001 - raised again below
@@ -125,7 +129,7 @@ class Schedule:
         try:
             while (work := spread.next_piece()) is not None:
                 await work
-                self._note_done(self._busy)
+                self.note_done()
             await spread.ended.wait()
             if spread.error is not None:
                 raise spread.error
@@ -136,16 +140,22 @@ class Schedule:
             with anyio.CancelScope(shield=True):
                 await spread.ended.wait()
 
-    async def _work(self, run_job: Callable[[Job], Awaitable[None]]) -> None:
+    def note_done(self) -> None:
+        """Let the pace learn from a request that ended, and let more workers run if it grew."""
+        waiting = bool(self._jobs or self._spreads)
+        self._pace.done(self._clock(), saturated=waiting and self._busy >= self._pace.limit)
+        if waiting and self._idle:
+            self._wake(self._pace.limit - self._busy)
+
+    async def _work(self, run_batch: Callable[[list[Job]], Awaitable[None]]) -> None:
         while True:
-            work = self._next_work(run_job) if self._busy < self._pace.limit else None
+            work = self._next_work(run_batch) if self._busy < self._pace.limit else None
             if work is not None:
                 self._busy += 1
                 try:
                     await work
                 finally:
                     self._busy -= 1
-                self._note_done(self._busy + 1)  # this worker goes on by itself
             elif self._planned and not self._running and not self._jobs:
                 self._wake(self._ceiling)
                 return
@@ -154,28 +164,43 @@ class Schedule:
                 self._idle.append(event)
                 await event.wait()
 
-    def _next_work(self, run_job: Callable[[Job], Awaitable[None]]) -> Awaitable[None] | None:
+    def _next_work(
+        self, run_batch: Callable[[list[Job]], Awaitable[None]]
+    ) -> Awaitable[None] | None:
         piece = self._next_piece()
-        if piece is not None or not self._jobs:
-            return piece
-        job = self._jobs.popleft()
+        if piece is not None:
+            return self._run_piece(piece)
+        if not self._jobs:
+            return None
+        batch = self._take_batch()
         if len(self._jobs) <= PLANNED_AHEAD // 2:
             self._room.set()
-        return self._run_job(job, run_job)
+        return self._run_batch(batch, run_batch)
 
-    async def _run_job(self, job: Job, run_job: Callable[[Job], Awaitable[None]]) -> None:
+    def _take_batch(self) -> list[Job]:
+        """The next job, with small ones behind it as long as all workers get their share."""
+        jobs = self._jobs
+        batch = [jobs.popleft()]
+        room = BATCH_SIZE - batch[0].size
+        for _ in range(min(BATCH_COUNT, len(jobs) // (2 * self._pace.limit)) - 1):
+            room -= jobs[0].size
+            if room < 0:
+                break
+            batch.append(jobs.popleft())
+        return batch
+
+    async def _run_batch(
+        self, batch: list[Job], run_batch: Callable[[list[Job]], Awaitable[None]]
+    ) -> None:
         self._running += 1
         try:
-            await run_job(job)
+            await run_batch(batch)
         finally:
             self._running -= 1
 
-    def _note_done(self, busy: int) -> None:
-        """Let the pace learn from a request that ended, and let more workers run if it grew."""
-        waiting = bool(self._jobs or self._spreads)
-        self._pace.done(self._clock(), saturated=waiting and busy >= self._pace.limit)
-        if waiting:
-            self._wake(self._pace.limit - busy)
+    async def _run_piece(self, piece: Awaitable[None]) -> None:
+        await piece
+        self.note_done()
 
     def _next_piece(self) -> Awaitable[None] | None:
         for spread in self._spreads:

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
 import anyio
 
-from sealift.checksums import combine
+from sealift.checksums import Digest, combine
 from sealift.control import MultipartStart
 from sealift.errors import (
     Cause,
@@ -31,10 +31,10 @@ from sealift.errors import (
     SealiftError,
     SourceChangedError,
 )
-from sealift.files.source import CHUNK_SIZE, SourceFile, read_small
+from sealift.files.source import CHUNK_SIZE, SourceFile, read_each, read_small
 from sealift.metadata import FileFacts, content_type
 from sealift.model import ByteRange, Job, MiB, Part, PartDone, cut_parts, part_size_for
-from sealift.resources import Resources
+from sealift.resources import Resources, Settle
 from sealift.wire.connection import Body
 from sealift.wire.operations import not_sealed_message
 
@@ -76,27 +76,51 @@ class Uploader:
         self._checks_crc = False
         self._keeps_whole_crc: bool | None = None
 
-    async def upload(self, job: Job) -> bool:
+    async def move(self, jobs: Sequence[Job], settle: Settle) -> None:
+        """Send the files of `jobs`, one or several small ones; `settle` hears how each ended.
+
+        Small files are read by one hop to the disk's threads and sent one after the other. When one
+        of them fails, it and those after it go the careful way, one by one.
+        """
+        sent, failed = 0, None
+        if len(jobs) > 1:
+            try:
+                async for _ in self._put_each(jobs):
+                    settle(jobs[sent], True)
+                    sent += 1
+            except ObjectError as error:
+                failed = error
+        for job in jobs[sent:]:
+            try:
+                checked = await self._upload(job, failed)
+            except ObjectError as error:
+                settle(job, error)
+            else:
+                settle(job, checked)
+            failed = None
+
+    async def _upload(self, job: Job, failed: ObjectError | None) -> bool:
         """Send the file of `job`; returns True: the server has compared a checksum of every byte.
 
         A file that changes meanwhile is sent once more from the start. Raises ObjectError; then
-        nothing of ours is left on the server unless the error says so.
+        nothing of ours is left on the server unless the error says so. `failed` is the error of a
+        first attempt that was made already.
         """
         try:
-            return await self._upload_once(job)
+            return await self._upload_once(job, failed)
         except SourceChangedError:
             source = await self._disk.run(SourceFile, job.path)
             job.size = source.size
             job.moved = 0
             source.close()
-            return await self._upload_once(job)
+            return await self._upload_once(job, None)
 
-    async def _upload_once(self, job: Job) -> bool:
+    async def _upload_once(self, job: Job, failed: ObjectError | None) -> bool:
         if job.size > self._max_put_size:
             await self._upload_parts(job)
             return True
         try:
-            await self._retrier.run(job.location.name, self._put_once, job)
+            await self._retrier.run(job.location.name, self._put_once, job, failed=failed)
         except NotSealedError as error:
             await self._remove_unsealed(job, error)
             raise
@@ -104,21 +128,35 @@ class Uploader:
 
     # One request
 
+    async def _put_each(self, jobs: Sequence[Job]) -> AsyncIterator[None]:
+        """Put small files one after the other; yields after each. Raises the first ObjectError."""
+        async with self._memory.buffer(sum([job.size for job in jobs])) as room:
+            files = [(job.path, job.size) for job in jobs]
+            found = await self._disk.run(read_each, files, room, not self._checks_crc)
+            start = 0
+            for job, read in zip(jobs, found, strict=True):
+                if isinstance(read, ObjectError):
+                    raise read
+                end = start + job.size
+                await self._put(job, room[start:end], *read)
+                self._retrier.note_success()
+                start = end
+                yield
+
     async def _put_once(self, job: Job) -> None:
         """Read the file and put it; each attempt reads anew, for the bytes may be what was bad."""
         async with self._memory.buffer(job.size) as room:
             digest, mtime_ns = await self._disk.run(
                 read_small, job.path, room, not self._checks_crc
             )
-            stored = await self._objects.put_object(
-                job.location.name,
-                room,
-                job.size,
-                digest,
-                content_type(job.location.name),
-                FileFacts(mtime_ns, digest.crc),
-                job,
-            )
+            await self._put(job, room, digest, mtime_ns)
+
+    async def _put(self, job: Job, data: memoryview, digest: Digest, mtime_ns: int) -> None:
+        name = job.location.name
+        facts = FileFacts(mtime_ns, digest.crc)
+        stored = await self._objects.put_object(
+            name, data, job.size, digest, content_type(name), facts, job
+        )
         self._checks_crc = self._checks_crc or stored.checked
 
     async def _remove_unsealed(self, job: Job, unsealed: NotSealedError) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import anyio
 import anyio.lowlevel
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sealift.model import Direction, Job, Location
 from sealift.pace import Pace
-from sealift.schedule import Schedule, first_error
+from sealift.schedule import BATCH_COUNT, BATCH_SIZE, Schedule, first_error
 
 pytestmark = pytest.mark.anyio
 
@@ -28,6 +28,14 @@ def make_schedule(concurrency: int) -> Schedule:
 async def pages(*jobs: list[Job]) -> AsyncIterator[list[Job]]:
     for page in jobs:
         yield page
+
+
+def each(run_job: Callable[[Job], Awaitable[None]]) -> Callable[[list[Job]], Awaitable[None]]:
+    async def run_batch(jobs: list[Job]) -> None:
+        for job in jobs:
+            await run_job(job)
+
+    return run_batch
 
 
 async def settle() -> None:
@@ -51,7 +59,7 @@ async def test_runs_all_jobs_once(concurrency: int) -> None:
     names = [str(number) for number in range(500)]
     plan = pages(make_jobs(*names[:200]), [], make_jobs(*names[200:]))
     with anyio.fail_after(10):
-        await make_schedule(concurrency).run(plan, run_job)
+        await make_schedule(concurrency).run(plan, each(run_job))
     assert sorted(done) == sorted(names)
     assert most == concurrency
     if concurrency == 1:
@@ -64,7 +72,7 @@ async def test_an_empty_plan_ends(plan: list[list[Job]]) -> None:
         raise AssertionError
 
     with anyio.fail_after(5):
-        await make_schedule(3).run(pages(*plan), run_job)
+        await make_schedule(3).run(pages(*plan), each(run_job))
 
 
 async def test_a_slow_plan_is_waited_for() -> None:
@@ -79,7 +87,7 @@ async def test_a_slow_plan_is_waited_for() -> None:
         done.append(job.path)
 
     with anyio.fail_after(5):
-        await make_schedule(4).run(slow(), run_job)
+        await make_schedule(4).run(slow(), each(run_job))
     assert done == ["a", "b", "c"]
 
 
@@ -100,7 +108,7 @@ async def test_the_plan_is_not_made_far_ahead(monkeypatch: pytest.MonkeyPatch) -
         assert planned - done <= 10 + 2 + 4
 
     with anyio.fail_after(5):
-        await make_schedule(4).run(plan(), run_job)
+        await make_schedule(4).run(plan(), each(run_job))
     assert done == 200
 
 
@@ -120,7 +128,7 @@ async def test_pieces_go_before_jobs_and_the_oldest_object_first() -> None:
             await schedule.spread(iter(range(4)), run_piece)
 
     with anyio.fail_after(5):
-        await schedule.run(pages(make_jobs("A", "B", "c", "d")), run_job)
+        await schedule.run(pages(make_jobs("A", "B", "c", "d")), each(run_job))
     assert sorted(order) == sorted(
         ["A", "B", "c", "d", *(f"{x}{n}" for x in "AB" for n in range(4))]
     )
@@ -144,7 +152,7 @@ async def test_idle_workers_take_pieces() -> None:
         assert running == 0
 
     with anyio.fail_after(5):
-        await schedule.run(pages(make_jobs("A")), run_job)
+        await schedule.run(pages(make_jobs("A")), each(run_job))
     assert most == 4
 
 
@@ -174,7 +182,7 @@ async def test_an_error_stops_further_pieces_and_waits_for_those_in_flight(
             assert sorted(ended) == [number for number in sorted(begun) if number != 3]
 
     with anyio.fail_after(5):
-        await schedule.run(pages(make_jobs("A", "b", "c")), run_job)
+        await schedule.run(pages(make_jobs("A", "b", "c")), each(run_job))
     assert [str(error) for error in caught] == ["third"]
     assert len(begun) <= 4 + concurrency
 
@@ -191,7 +199,7 @@ async def test_the_first_of_several_errors_is_raised() -> None:
             await schedule.spread(iter(range(3)), run_piece)
 
     with anyio.fail_after(5):
-        await schedule.run(pages(make_jobs("A")), run_job)
+        await schedule.run(pages(make_jobs("A")), each(run_job))
 
 
 async def test_no_pieces_at_all() -> None:
@@ -204,7 +212,7 @@ async def test_no_pieces_at_all() -> None:
         await schedule.spread(iter(()), run_piece)
 
     with anyio.fail_after(5):
-        await schedule.run(pages(make_jobs("A", "B")), run_job)
+        await schedule.run(pages(make_jobs("A", "B")), each(run_job))
 
 
 async def test_cancellation_waits_for_pieces_in_flight() -> None:
@@ -233,7 +241,7 @@ async def test_cancellation_waits_for_pieces_in_flight() -> None:
 
     with anyio.fail_after(5):
         async with anyio.create_task_group() as group:
-            group.start_soon(schedule.run, pages(make_jobs("A")), run_job)
+            group.start_soon(schedule.run, pages(make_jobs("A")), each(run_job))
             await settle()
             group.cancel_scope.cancel()
     assert closed
@@ -252,7 +260,7 @@ async def test_an_error_of_the_plan_is_raised_when_the_planned_jobs_are_done() -
         done.append(job.path)
 
     with anyio.fail_after(5), pytest.raises(ValueError, match="the plan"):
-        await make_schedule(2).run(plan(), run_job)
+        await make_schedule(2).run(plan(), each(run_job))
     assert sorted(done) == ["a", "b", "c", "d"]
 
 
@@ -261,7 +269,7 @@ async def test_an_error_of_a_job_that_it_did_not_handle_is_raised() -> None:
         raise ValueError(job.path)
 
     with anyio.fail_after(5), pytest.raises(ValueError, match="a"):
-        await make_schedule(2).run(pages(make_jobs("a")), run_job)
+        await make_schedule(2).run(pages(make_jobs("a")), each(run_job))
 
 
 async def test_an_error_of_the_pieces_themselves_ends_the_run() -> None:
@@ -278,7 +286,7 @@ async def test_an_error_of_the_pieces_themselves_ends_the_run() -> None:
         await schedule.spread(pieces(), run_piece)
 
     with anyio.fail_after(5), pytest.raises(ValueError, match="the pieces"):
-        await schedule.run(pages(make_jobs("a")), run_job)
+        await schedule.run(pages(make_jobs("a")), each(run_job))
 
 
 def test_first_error_looks_into_groups() -> None:
@@ -348,7 +356,7 @@ def test_any_mix_ends_with_every_piece_run_once(
     async def main() -> None:
         batches = [jobs[start : start + page_size] for start in range(0, len(jobs), page_size)]
         with anyio.fail_after(10):
-            await schedule.run(pages(*batches), run_job)
+            await schedule.run(pages(*batches), each(run_job))
 
     anyio.run(main)
     assert len(run) == len(set(run))
@@ -360,6 +368,25 @@ def test_any_mix_ends_with_every_piece_run_once(
         if not failed:
             assert sum(path == job.path for path, _ in run) == count
     assert not schedule._spreads
+
+
+async def test_small_jobs_share_a_batch_but_no_worker_goes_without() -> None:
+    taken: list[list[str]] = []
+
+    async def run_batch(jobs: list[Job]) -> None:
+        taken.append([job.path for job in jobs])
+        await anyio.lowlevel.checkpoint()
+
+    jobs = make_jobs(*[str(number) for number in range(1000)])
+    for number in (500, 501):
+        jobs[number].size = BATCH_SIZE + 1
+    with anyio.fail_after(10):
+        await make_schedule(4).run(pages(jobs), run_batch)
+    assert sorted(name for batch in taken for name in batch) == sorted(job.path for job in jobs)
+    assert len(taken[0]) == BATCH_COUNT
+    assert ["500"] in taken
+    assert ["501"] in taken
+    assert [len(batch) for batch in taken[-4:]] == [1] * 4, "the end is shared out"
 
 
 async def test_only_as_many_workers_as_the_pace_allows() -> None:
@@ -375,11 +402,13 @@ async def test_only_as_many_workers_as_the_pace_allows() -> None:
         await anyio.lowlevel.checkpoint()
         running -= 1
         mosts.append(most)
+        schedule.note_done()
 
+    schedule = Schedule(64, pace, clock=lambda: 0.0)
     mosts: list[int] = []
     jobs = make_jobs(*[str(number) for number in range(200)])
     with anyio.fail_after(10):
-        await Schedule(64, pace, clock=lambda: 0.0).run(pages(jobs), run_job)
+        await schedule.run(pages(jobs), each(run_job))
     assert max(mosts[:48]) == 3
     assert most == 10
     assert len(mosts) == 200

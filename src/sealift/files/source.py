@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from sealift.checksums import Digest
-from sealift.errors import LocalFileError, SourceChangedError
+from sealift.errors import LocalFileError, ObjectError, SourceChangedError
 from sealift.model import ByteRange, MiB
 
 # One read of a part too large to be held whole, and of a checksum pass.
@@ -102,3 +102,21 @@ def read_small(path: str, room: memoryview, with_md5: bool) -> tuple[Digest, int
         return digest, source.mtime_ns
     finally:
         source.close()
+
+
+def read_each(
+    files: Sequence[tuple[str, int]], room: memoryview, with_md5: bool
+) -> list[tuple[Digest, int] | ObjectError]:
+    """Read whole files, given by path and planned size, one behind the other into `room`.
+
+    Returns for each what `read_small` does, or its error.
+    """
+    found: list[tuple[Digest, int] | ObjectError] = []
+    start = 0
+    for path, size in files:
+        try:
+            found.append(read_small(path, room[start : start + size], with_md5))
+        except ObjectError as error:
+            found.append(error)
+        start += size
+    return found

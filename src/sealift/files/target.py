@@ -16,6 +16,7 @@ import secrets
 import stat
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 
 from sealift.errors import LocalFileError, UnsafeNameError
 
@@ -174,21 +175,52 @@ class Target:
         return file
 
     def commit(self, file: TargetFile) -> None:
-        """Make the file durable under its name.
+        """Make the file durable under its name; see `commit_each`. Raises LocalFileError."""
+        (failure,) = self.commit_each([file])
+        if failure is not None:
+            raise failure
+
+    def commit_each(self, files: Sequence[TargetFile]) -> list[LocalFileError | None]:
+        """Make files durable under their names, each directory synced once; the error of each.
 
         On failure the temporary file is gone; when the very last step fails, the sync of the
         directory, the complete file has its name but may lose it in a power cut.
         """
-        try:
-            os.fchmod(file.fd, 0o666 & ~self._umask)
-            os.fsync(file.fd)
-            directory = file.directory.fd
-            os.rename(file.temporary, file.name, src_dir_fd=directory, dst_dir_fd=directory)
-            os.fsync(directory)
-        except OSError as reason:
-            self.discard(file)
-            raise LocalFileError("write", file.name, reason) from None
-        self._end(file)
+        failures: dict[TargetFile, OSError] = {}
+        directories: dict[_Directory, list[TargetFile]] = {}
+        for file in files:
+            try:
+                os.fchmod(file.fd, 0o666 & ~self._umask)
+                os.fsync(file.fd)
+            except OSError as reason:
+                failures[file] = reason
+            else:
+                directories.setdefault(file.directory, []).append(file)
+        for directory, ready in directories.items():
+            named: list[TargetFile] = []
+            for file in ready:
+                try:
+                    os.rename(
+                        file.temporary, file.name, src_dir_fd=directory.fd, dst_dir_fd=directory.fd
+                    )
+                except OSError as reason:
+                    failures[file] = reason
+                else:
+                    named.append(file)
+            try:
+                os.fsync(directory.fd)
+            except OSError as reason:
+                failures |= dict.fromkeys(named, reason)
+        found: list[LocalFileError | None] = []
+        for file in files:
+            failure = failures.get(file)
+            if failure is None:
+                found.append(None)
+                self._end(file)
+            else:
+                found.append(LocalFileError("write", file.name, failure))
+                self.discard(file)
+        return found
 
     def discard(self, file: TargetFile) -> None:
         """Remove the temporary file; does nothing when the file has ended already."""

@@ -58,6 +58,7 @@ class Connection(asyncio.BufferedProtocol):
     def __init__(self, bandwidth: Bandwidth | None = None) -> None:
         # per connection
         self._transport: asyncio.Transport | None = None
+        self._loop: asyncio.AbstractEventLoop
         self._bandwidth = bandwidth
         self._scratch = bytearray(SCRATCH_SIZE)
         self._open = False
@@ -87,6 +88,7 @@ class Connection(asyncio.BufferedProtocol):
     def attach(self, transport: asyncio.Transport) -> None:
         """Take the transport; called by hand after `start_tls` through a proxy."""
         self._transport = transport
+        self._loop = asyncio.get_running_loop()
         transport.set_write_buffer_limits(high=WRITE_BUFFER_SIZE)
         self._open = True
 
@@ -194,7 +196,10 @@ class Connection(asyncio.BufferedProtocol):
         self._counted = 0
         self._active = True
         try:
-            self._sent = await self._send(head, body)
+            if self._send_joined(head, body):
+                self._sent = True
+            else:
+                self._sent = await self._send(head, body)
             while not self._is_over():
                 await self._wait()
             return self._outcome(receiver)
@@ -207,14 +212,23 @@ class Connection(asyncio.BufferedProtocol):
 
     # Sending
 
-    async def _send(self, head: bytes, body: Body | None) -> bool:
-        """Write the request; False when the reply came first and the rest is not wanted."""
+    def _send_joined(self, head: bytes, body: Body | None) -> bool:
+        """Write a small request at once; False when it is none."""
         transport = self._transport
         assert transport is not None
+        if body is None:
+            transport.write(head)
+            return True
         if isinstance(body, memoryview) and len(body) <= JOINED_SIZE and self._bandwidth is None:
             transport.write(b"".join((head, body)))
             self._count(len(body))
             return True
+        return False
+
+    async def _send(self, head: bytes, body: Body | None) -> bool:
+        """Write the request; False when the reply came first and the rest is not wanted."""
+        transport = self._transport
+        assert transport is not None
         transport.write(head)
         if isinstance(body, memoryview):
             return await self._send_slices(body)
@@ -248,7 +262,7 @@ class Connection(asyncio.BufferedProtocol):
         return self._receiver is not None and self._receiver.state is State.HEAD
 
     async def _wait(self) -> None:
-        waiter = self._waiter = asyncio.get_running_loop().create_future()
+        waiter = self._waiter = self._loop.create_future()
         try:
             await waiter
         finally:
@@ -313,7 +327,7 @@ class Connection(asyncio.BufferedProtocol):
         if delay > 0 and self._transport is not None:
             self._transport.pause_reading()
             self._hold_count += 1
-            asyncio.get_running_loop().call_later(delay, self._resume_reading)
+            self._loop.call_later(delay, self._resume_reading)
 
     def _resume_reading(self) -> None:
         self._hold_count -= 1

@@ -45,17 +45,21 @@ def request_head(method: str, target: str, headers: Sequence[tuple[str, str]]) -
     `target` is percent-encoded; header values go out as UTF-8, which is what SigV4 signs.
     ValueError when anything holds CR, LF or NUL, or the target is not encoded.
     """
-    fields = "".join([f"{name}: {value}\r\n" for name, value in headers])
-    text = f"{method} {target} HTTP/1.1\r\n{fields}\r\n"
-    line_count = len(headers) + 2
-    if text.count("\r") != line_count or text.count("\n") != line_count or "\0" in text:
+    lines = "".join([f"{name}: {value}\n" for name, value in headers])
+    return head_of_lines(method, target, lines, len(headers))
+
+
+def head_of_lines(method: str, target: str, lines: str, count: int) -> bytes:
+    """As `request_head`, from `count` header lines that each end in LF."""
+    text = f"{method} {target} HTTP/1.1\n{lines}\n"
+    if text.count("\n") != count + 2 or "\r" in text or "\0" in text:
         raise ValueError("CR, LF or NUL in a request head")
     if not target or " " in target or not target.isascii():
         raise ValueError("the request target is not percent-encoded")
-    return text.encode()
+    return text.replace("\n", "\r\n").encode()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Head:
     """The head of a response of version HTTP/1.`minor`.
 
@@ -91,7 +95,7 @@ def parse_head(
             raise ProtocolError(f"the head of the reply is longer than {MAX_HEAD_SIZE} bytes")
         return None
     body_start = blank.end()
-    text = bytes(buffer[:body_start]).replace(b"\r\n", b"\n")
+    text = bytes(memoryview(buffer)[:body_start]).replace(b"\r\n", b"\n")
     if b"\r" in text or b"\0" in text:
         raise ProtocolError("bare CR or NUL in the head of the reply")
     status_line, *fields, _, _ = text.split(b"\n")
@@ -114,11 +118,7 @@ def _parse_fields(lines: list[bytes]) -> dict[bytes, bytes]:
     """Field lines as a mapping (RFC 9112 section 5, RFC 9110 section 5.3)."""
     headers: dict[bytes, bytes] = {}
     for line in lines:
-        raw_name, colon, value = line.partition(b":")
-        if not colon:
-            raise ProtocolError("a header line without a colon")
-        name = _parse_field_name(raw_name)
-        value = value.strip(b" \t")
+        name, value = _parse_field(line)
         if name in headers:
             known = headers[name]
             if name != b"content-length":
@@ -130,11 +130,17 @@ def _parse_fields(lines: list[bytes]) -> dict[bytes, bytes]:
 
 
 @lru_cache(maxsize=256)
-def _parse_field_name(raw_name: bytes) -> bytes:
-    """The lower-case name; refuses folded lines and space before the colon (RFC 9112 5.1, 5.2)."""
+def _parse_field(line: bytes) -> tuple[bytes, bytes]:
+    """The lower-case name and the value of a field line; most lines come again in each reply.
+
+    Refuses folded lines and space before the colon (RFC 9112 sections 5.1 and 5.2).
+    """
+    raw_name, colon, value = line.partition(b":")
+    if not colon:
+        raise ProtocolError("a header line without a colon")
     if not raw_name or raw_name.translate(None, _TCHAR):
         raise ProtocolError("malformed header name")
-    return raw_name.lower()
+    return raw_name.lower(), value.strip(b" \t")
 
 
 class BodyKind(enum.Enum):
@@ -154,6 +160,7 @@ class Framing(NamedTuple):
 
 
 _NONE = Framing(BodyKind.NONE)
+_EMPTY = Framing(BodyKind.LENGTH)
 _CHUNKED = Framing(BodyKind.CHUNKED)
 _UNTIL_CLOSE = Framing(BodyKind.UNTIL_CLOSE)
 
@@ -189,7 +196,7 @@ def body_framing(method: str, head: Head) -> Framing:
             raise ProtocolError("the reply has an unknown Transfer-Encoding")
         return _CHUNKED
     if length is not None:
-        return Framing(BodyKind.LENGTH, _parse_length(length))
+        return _EMPTY if length == b"0" else Framing(BodyKind.LENGTH, _parse_length(length))
     return _UNTIL_CLOSE
 
 

@@ -14,12 +14,12 @@ from __future__ import annotations
 import hmac
 import mmap
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sealift import __version__
-from sealift.checksums import Digest, decode, encode
+from sealift.checksums import Digest, encode
 from sealift.errors import (
     Cause,
     IntegrityError,
@@ -31,11 +31,11 @@ from sealift.errors import (
     UnsafeNameError,
 )
 from sealift.keys import ALGORITHM, ALGORITHM_HEADER, KEY_MD5_HEADER, CustomerKey
-from sealift.metadata import PREFIX, FileFacts
+from sealift.metadata import CRC, MARKER, MTIME, PREFIX, FileFacts
 from sealift.model import ByteRange, MiB
 from sealift.replies import http_seconds, parse_error_body, reply_error
 from sealift.wire.connection import Body, Counter
-from sealift.wire.http1 import Head, request_head
+from sealift.wire.http1 import Head, head_of_lines
 from sealift.wire.listing import Page, parse_page
 from sealift.wire.pool import Pool
 from sealift.wire.receiving import Reply
@@ -53,7 +53,14 @@ CRC_HEADER = "x-amz-checksum-crc64nvme"
 MAX_PAGE_SIZE = 16 * MiB
 _USER_AGENT = f"sealift/{__version__}"
 
-Headers = list[tuple[str, str]]
+# Names in lower case.
+Headers = dict[str, str]
+
+_CRC_FIELD = CRC_HEADER.encode()
+_ALGORITHM_FIELD = ALGORITHM_HEADER.encode()
+_KEY_MD5_FIELD = KEY_MD5_HEADER.encode()
+_ALGORITHM = ALGORITHM.encode()
+_METADATA_FIELDS = {name: (PREFIX + name).encode() for name in (MTIME, CRC, MARKER)}
 
 
 class Identity:
@@ -86,6 +93,14 @@ class Bucket:
     netloc: str
     base_path: str
     region: str
+
+
+class _Layout(NamedTuple):
+    """The headers of all requests that have the same names: `lines` is a format, sorted by name."""
+
+    lines: str
+    names: str
+    line_count: int
 
 
 @dataclass(slots=True)
@@ -122,8 +137,12 @@ class ObjectClient:
         self._bucket = bucket
         self._identity = identity
         self._now = now
-        self._seal: Sequence[tuple[str, str]] = customer_key.headers() if customer_key else ()
+        self._seal: Headers = dict(customer_key.headers()) if customer_key else {}
         self._key_md5 = customer_key.md5.encode() if customer_key else b""
+        self._signer: Signer | None = None
+        self._layouts: dict[tuple[str, ...], _Layout] = {}
+        # A success to a PUT has no body to speak of, but some servers send a short one.
+        self._unread = memoryview(bytearray(1024))
 
     async def put_object(
         self,
@@ -136,10 +155,9 @@ class ObjectClient:
         counter: Counter | None,
     ) -> Stored:
         """Store `size` bytes as the object `name`, with their digest."""
-        headers: Headers = []
+        headers = {PREFIX + key: value for key, value in facts.metadata().items()}
         if content_type is not None:
-            headers.append(("content-type", content_type))
-        headers += [(PREFIX + key, value) for key, value in facts.metadata().items()]
+            headers["content-type"] = content_type
         return await self._store("PutObject", name, "", headers, body, size, digest, counter)
 
     async def upload_part(
@@ -154,7 +172,7 @@ class ObjectClient:
     ) -> Stored:
         """Store part `number` of a multipart upload."""
         query = query_string([("partNumber", str(number)), ("uploadId", upload_id)])
-        return await self._store("UploadPart", name, query, [], body, size, digest, counter)
+        return await self._store("UploadPart", name, query, {}, body, size, digest, counter)
 
     async def get_object(
         self,
@@ -165,17 +183,20 @@ class ObjectClient:
         counter: Counter | None,
     ) -> Received:
         """Read `span` (None: all) of the object into `room`; with `etag`, of that version only."""
-        headers: Headers = [*self._seal]
+        headers = self._seal.copy()
         if span is None:
-            headers.append(("x-amz-checksum-mode", "ENABLED"))
+            headers["x-amz-checksum-mode"] = "ENABLED"
         else:
-            headers.append(("range", span.header()))
+            headers["range"] = span.header()
         if etag is not None:
-            headers.append(("if-match", etag))
+            headers["if-match"] = etag
         request = self._request("GET", self._path(name), "", headers, None)
         reply = await self._pool.exchange("GET", request, None, room, counter)
-        with _counted_if_good(reply, counter):
+        try:
             return self._received(reply, span)
+        except ObjectError:
+            _take_back(reply, counter)
+            raise
 
     async def list_page(
         self, prefix: str, token: str | None = None, delimiter: str = "", limit: int = 1000
@@ -196,7 +217,7 @@ class ObjectClient:
         except UnicodeEncodeError:
             raise UnsafeNameError("the prefix is not UTF-8") from None
         path = self._bucket.base_path.removesuffix("/") or "/"
-        request = self._request("GET", path, query, [], None)
+        request = self._request("GET", path, query, {}, None)
         # Memory that is not touched is not there: no need to begin with less.
         room = memoryview(mmap.mmap(-1, MAX_PAGE_SIZE))
         reply = await self._pool.exchange("GET", request, None, room)
@@ -235,17 +256,20 @@ class ObjectClient:
         digest: Digest,
         counter: Counter | None,
     ) -> Stored:
-        headers += [(CRC_HEADER, encode(digest.crc)), *self._seal]
-        if digest.content_md5 is not None:
-            headers.append(("content-md5", digest.content_md5))
+        headers |= self._seal
+        headers[CRC_HEADER] = crc = encode(digest.crc)
+        md5 = digest.content_md5
+        if md5 is not None:
+            headers["content-md5"] = md5
         request = self._request("PUT", self._path(name), query, headers, size)
-        # A success to a PUT has no body to speak of, but some servers send a short one.
-        room = memoryview(bytearray(1024))
-        reply = await self._pool.exchange("PUT", request, body, room, counter)
-        with _counted_if_good(reply, counter):
-            return self._stored(operation, reply, digest.crc)
+        reply = await self._pool.exchange("PUT", request, body, self._unread, counter)
+        try:
+            return self._stored(operation, reply, crc)
+        except ObjectError:
+            _take_back(reply, counter)
+            raise
 
-    def _stored(self, operation: str, reply: Reply, crc: int) -> Stored:
+    def _stored(self, operation: str, reply: Reply, crc: str) -> Stored:
         head = reply.head
         if reply.error_body is not None:
             raise _error(operation, reply, sealed=bool(self._seal))
@@ -253,8 +277,8 @@ class ObjectClient:
         etag = head.get(b"etag")
         if not etag:
             raise IntegrityError(f"the reply to {operation} names no ETag")
-        echoed = head.get(CRC_HEADER.encode())
-        if echoed is not None and decode(echoed) != crc:
+        echoed = head.get(_CRC_FIELD)
+        if echoed is not None and echoed != crc:
             raise IntegrityError(f"{operation}: the server stored other bytes than were sent")
         return Stored(etag, head.get(b"x-amz-version-id"), echoed is not None)
 
@@ -265,29 +289,44 @@ class ObjectClient:
         self, method: str, path: str, query: str, headers: Headers, size: int | None
     ) -> bytes:
         identity = self._identity
-        date = amz_date(self._now() + identity.clock_offset)
-        headers += [
-            ("host", self._bucket.netloc),
-            ("x-amz-content-sha256", UNSIGNED_PAYLOAD),
-            ("x-amz-date", date),
-        ]
-        if identity.credentials.token is not None:
-            headers.append(("x-amz-security-token", identity.credentials.token))
-        headers.sort()
-        authorization = identity.signer(self._bucket.region).authorization(
-            method, path, query, headers, date, UNSIGNED_PAYLOAD
+        signer = identity.signer(self._bucket.region)
+        if signer is not self._signer:
+            self._signer = signer
+            self._layouts.clear()
+        headers["x-amz-date"] = date = amz_date(self._now() + identity.clock_offset)
+        names = tuple(headers)
+        layout = self._layouts.get(names)
+        if layout is None:
+            layout = self._layouts[names] = self._lay_out(names)
+        lines = layout.lines % headers
+        authorization = signer.sign(
+            method, path, query, lines, layout.names, date, UNSIGNED_PAYLOAD
         )
-        headers += [("authorization", authorization), ("user-agent", _USER_AGENT)]
+        lines += f"authorization:{authorization}\nuser-agent:{_USER_AGENT}\n"
+        count = layout.line_count + 2
         if size is not None:
-            headers.append(("content-length", str(size)))
-        return request_head(method, f"{path}?{query}" if query else path, headers)
+            lines += f"content-length:{size}\n"
+            count += 1
+        return head_of_lines(method, f"{path}?{query}" if query else path, lines, count)
+
+    def _lay_out(self, names: Sequence[str]) -> _Layout:
+        """The layout of requests that have headers of these names; all are signed."""
+        values = {name: f"%({name})s" for name in names}
+        same = {"host": self._bucket.netloc, "x-amz-content-sha256": UNSIGNED_PAYLOAD}
+        token = self._identity.credentials.token
+        if token is not None:
+            same["x-amz-security-token"] = token
+        values |= {name: value.replace("%", "%%") for name, value in same.items()}
+        ordered = sorted(values)
+        lines = "".join([f"{name}:{values[name]}\n" for name in ordered])
+        return _Layout(lines, ";".join(ordered), len(ordered))
 
     def _check_echo(self, operation: str, head: Head) -> None:
         if not self._seal:
             return
-        algorithm = head.headers.get(ALGORITHM_HEADER.encode(), b"")
-        key_md5 = head.headers.get(KEY_MD5_HEADER.encode(), b"")
-        if algorithm != ALGORITHM.encode() or not hmac.compare_digest(key_md5, self._key_md5):
+        algorithm = head.headers.get(_ALGORITHM_FIELD)
+        key_md5 = head.headers.get(_KEY_MD5_FIELD, b"")
+        if algorithm != _ALGORITHM or not hmac.compare_digest(key_md5, self._key_md5):
             error = NotSealedError(not_sealed_message(operation))
             error.version_id = head.get(b"x-amz-version-id")
             raise error
@@ -311,15 +350,10 @@ def not_sealed_message(operation: str) -> str:
     )
 
 
-@contextmanager
-def _counted_if_good(reply: Reply, counter: Counter | None) -> Iterator[None]:
-    """Take the bytes of a whole reply back when its content turns out to be of no use."""
-    try:
-        yield
-    except ObjectError:
-        if counter is not None:
-            counter.moved -= reply.counted
-        raise
+def _take_back(reply: Reply, counter: Counter | None) -> None:
+    """Take the bytes of a whole reply back: its content turned out to be of no use."""
+    if counter is not None:
+        counter.moved -= reply.counted
 
 
 def _matching(reply: Reply, span: ByteRange | None) -> Received:
@@ -344,13 +378,10 @@ def _matching(reply: Reply, span: ByteRange | None) -> Received:
 
 
 def _facts(head: Head) -> FileFacts:
-    prefix = PREFIX.encode()
     metadata = {
-        name[len(prefix) :].decode(): value.decode("latin-1")
-        for name, value in head.headers.items()
-        if name.startswith(prefix)
+        name: value for name, field in _METADATA_FIELDS.items() if (value := head.get(field))
     }
-    checksum = head.get(CRC_HEADER.encode())
+    checksum = head.get(_CRC_FIELD)
     facts = FileFacts.from_reply(metadata, checksum, None)
     if facts.mtime_ns is not None:  # an HTTP date costs half as much to read as a head
         return facts

@@ -62,20 +62,25 @@ class Pool:
         counter: Counter | None = None,
     ) -> Reply:
         """Send a request and read its reply; see `Connection.exchange`. Raises NetworkError."""
-        connection = self._take_idle()
-        if connection is not None:
+        stale = False
+        while True:
+            kept = None if stale else self._take_idle()
+            connection = kept or await self._connect()
+            self._busy.add(connection)
+            if self._watch is None:
+                self._watch = asyncio.get_running_loop().call_later(CHECK_INTERVAL, self._check)
             try:
-                return await self._carry(connection, method, head, body, room, counter)
+                return await connection.exchange(method, head, body, room, counter)
             except NetworkError as error:
-                if error.cause is not Cause.STALE:
+                if kept is None or error.cause is not Cause.STALE:
                     self._lookup.forget()
                     raise
-        connection = await self._connect()
-        try:
-            return await self._carry(connection, method, head, body, room, counter)
-        except NetworkError:
-            self._lookup.forget()
-            raise
+                stale = True
+            finally:
+                self._busy.discard(connection)
+                if connection.is_open:
+                    connection.idle_since = self._clock()
+                    self._idle.append(connection)
 
     def close(self) -> None:
         """Drop all connections, those in use too."""
@@ -95,26 +100,6 @@ class Pool:
                 return connection
             connection.close()
         return None
-
-    async def _carry(
-        self,
-        connection: Connection,
-        method: str,
-        head: bytes,
-        body: Body | None,
-        room: memoryview | None,
-        counter: Counter | None,
-    ) -> Reply:
-        self._busy.add(connection)
-        if self._watch is None:
-            self._watch = asyncio.get_running_loop().call_later(CHECK_INTERVAL, self._check)
-        try:
-            return await connection.exchange(method, head, body, room, counter)
-        finally:
-            self._busy.discard(connection)
-            if connection.is_open:
-                connection.idle_since = self._clock()
-                self._idle.append(connection)
 
     def _check(self) -> None:
         now = self._clock()

@@ -159,8 +159,14 @@ class Receiver:
             self._scratch[: len(rest)] = rest
             self._filled, self._searched = len(rest), 0
         self._begin_body(head)
-        if self.state is State.BODY:
+        if self.state is not State.BODY:
+            return
+        if body_start < self._filled:
             self._take(memoryview(self._scratch)[body_start : self._filled])
+        elif self._framing.kind is BodyKind.NONE or (
+            self._framing.kind is BodyKind.LENGTH and not self._left
+        ):
+            self._end(excess=0)
         self._direct = (
             self.state is State.BODY
             and self._framing.kind is BodyKind.LENGTH

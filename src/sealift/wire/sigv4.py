@@ -117,13 +117,26 @@ class Signer:
         `x-amz-date`, `x-amz-content-sha256` and, if there is one, `x-amz-security-token`.
         `payload_hash` is lower-case hex or `UNSIGNED_PAYLOAD`.
         """
+        lines = "".join([f"{name}:{value}\n" for name, value in headers])
+        names = ";".join([name for name, _ in headers])
+        return self.sign(method, path, query, lines, names, amz_date, payload_hash)
+
+    def sign(
+        self,
+        method: str,
+        path: str,
+        query: str,
+        lines: str,
+        names: str,
+        amz_date: str,
+        payload_hash: str,
+    ) -> str:
+        """As `authorization`, from `name:value` lines that each end in LF, and `a;b` names."""
         day = self._day
         if day is None or not amz_date.startswith(day.date):
             day = _Day(self._credentials, self._region, self._service, amz_date[:8])
             self._day = day
-        fields = "\n".join([f"{name}:{value}" for name, value in headers])
-        names = ";".join([name for name, _ in headers])
-        request = f"{method}\n{path}\n{query}\n{fields}\n\n{names}\n{payload_hash}"
+        request = f"{method}\n{path}\n{query}\n{lines}\n{names}\n{payload_hash}"
         digest = hashlib.sha256(request.encode()).hexdigest()
         mac = day.mac.copy()
         mac.update(f"{_ALGORITHM}\n{amz_date}\n{day.scope}\n{digest}".encode())
