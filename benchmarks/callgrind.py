@@ -14,7 +14,6 @@ import platform
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 # valgrind.h: a request is four rotations of rdi that cancel out, then an exchange of rbx with
@@ -26,7 +25,14 @@ _RUNNING_ON_VALGRIND = 0x1001
 _BASE = (ord("C") << 24) | (ord("T") << 16)
 _ZERO_STATS, _DUMP_STATS_AT, _START = _BASE + 1, _BASE + 3, _BASE + 4
 
-_COMPRESSED = re.compile(r"\((\d+)\)(?: (.*))?")
+_LABEL = "desc: Trigger: Client Request: "
+# A line of costs begins with a position, absolute or relative to the last one.
+_POSITION = frozenset("0123456789+-*")
+# `name'2` is the same function, called by itself.
+_RECURSION = re.compile(r"'\d+$")
+
+# How often, by the place and the name of a function.
+Counts = Counter[tuple[str, str]]
 
 
 def valgrind_missing() -> str | None:
@@ -75,52 +81,38 @@ class Counting:
         return int(self._call(ctypes.addressof(arguments)))
 
 
-class Dump:
-    """What was counted under one label: instructions by shared object and function."""
+def read_dumps(out_file: Path) -> dict[str, Counts]:
+    """Instructions by label, then by shared object and function."""
+    return dict(read_dump(path) for path in out_file.parent.glob(f"{out_file.name}.*"))
 
-    def __init__(self, path: Path) -> None:
-        self.label = ""
-        self.functions: Counter[tuple[str, str]] = Counter()
-        with path.open() as lines:
-            self._read(lines)
 
-    @property
-    def total(self) -> int:
-        return self.functions.total()
-
-    def _read(self, lines: Iterator[str]) -> None:
-        """The format is https://valgrind.org/docs/manual/cl-format.html."""
-        names: dict[tuple[str, str], str] = {}
-
-        def name(kind: str, text: str) -> str:
-            found = _COMPRESSED.match(text)
-            if found is None:
-                return text
-            if found[2] is not None:
-                names[kind, found[1]] = found[2]
-            return names[kind, found[1]]
-
-        where, function = "", ""
+def read_dump(path: Path) -> tuple[str, Counts]:
+    """The label and the counts; the format: https://valgrind.org/docs/manual/cl-format.html."""
+    label, where, function = "", "", ""
+    counts: Counts = Counter()
+    objects: dict[str, str] = {}
+    functions: dict[str, str] = {}
+    with path.open() as lines:
         for line in lines:
-            key, equals, text = line.rstrip("\n").partition("=")
-            if line[0] in "0123456789+-*":
-                self.functions[where, function] += int(line.split()[1])
-            elif not equals:
-                if line.startswith("desc: Trigger: Client Request: "):
-                    self.label = line.split(": ", 3)[3].strip()
+            key, _, text = line.rstrip("\n").partition("=")
+            if key[:1] in _POSITION:
+                counts[where, function] += int(line.split()[1])
+            elif key.startswith(_LABEL):
+                label = key.removeprefix(_LABEL)
             elif key == "ob":
-                where = os.path.basename(name("ob", text))
-            elif key == "cob":
-                name("ob", text)
+                where = os.path.basename(_name(text, objects))
             elif key == "fn":
-                function = name("fn", text)
+                function = _RECURSION.sub("", _name(text, functions))
+            elif key == "cob":
+                _name(text, objects)
             elif key == "cfn":
-                name("fn", text)
+                _name(text, functions)
             elif key == "calls":
-                next(lines)  # what was called counts for itself
+                next(lines)  # what is called counts for itself
+    return label, counts
 
 
-def read_dumps(out_file: Path) -> dict[str, Dump]:
-    """The dumps of a run by their labels."""
-    dumps = [Dump(path) for path in out_file.parent.glob(f"{out_file.name}.*")]
-    return {dump.label: dump for dump in dumps}
+def _name(text: str, known: dict[str, str]) -> str:
+    """A name is written once, as `(7) name`, and then `(7)`."""
+    number, _, name = text.partition(" ")
+    return known.setdefault(number, name)

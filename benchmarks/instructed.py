@@ -1,4 +1,6 @@
-"""The client whose instructions are counted: `python -m benchmarks.instructed PHASES` in callgrind.
+"""The client whose work is counted: `python -m benchmarks.instructed PHASES KEY_FILE [STEPS_FILE]`.
+
+Under callgrind its instructions are counted; with STEPS_FILE the interpreter's steps, without it.
 
 Engine, console and event loop are built as the command line builds them, except that the number of
 requests in flight is fixed. What happens once (imports, connections, threads) happens in phases
@@ -12,10 +14,11 @@ import json
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.callgrind import Counting
+from benchmarks.steps import Steps
 from sealift.cli.running import run_engine
 from sealift.console import open_console
 from sealift.engine import Engine
@@ -38,9 +41,11 @@ class Phase:
     concurrency: int
 
 
-def run(phases: Sequence[Phase], customer_key: CustomerKey, reporter: Reporter) -> None:
+def run(
+    phases: Sequence[Phase], counting: Counting | Steps, options: Options, reporter: Reporter
+) -> None:
     """Run the phases in turn; those of the same concurrency share an engine."""
-    counting = Counting()
+    options = replace(options, concurrency=phases[0].concurrency)
 
     async def command(first_engine: Engine) -> None:
         engines = {phases[0].concurrency: first_engine}
@@ -49,7 +54,7 @@ def run(phases: Sequence[Phase], customer_key: CustomerKey, reporter: Reporter) 
             for phase in phases:
                 engine = engines.get(phase.concurrency)
                 if engine is None:
-                    engine = Engine(_options(phase, customer_key), reporter)
+                    engine = Engine(replace(options, concurrency=phase.concurrency), reporter)
                     engines[phase.concurrency] = await stack.enter_async_context(engine)
                 if phase.label is not None and not is_on:
                     counting.start()
@@ -59,20 +64,18 @@ def run(phases: Sequence[Phase], customer_key: CustomerKey, reporter: Reporter) 
                 if phase.label is not None:
                     counting.dump(phase.label)
 
-    run_engine(_options(phases[0], customer_key), reporter, command)
-
-
-def _options(phase: Phase, customer_key: CustomerKey) -> Options:
-    return Options(customer_key, concurrency=phase.concurrency, part_size=MIN_PART_SIZE)
+    run_engine(options, reporter, command)
 
 
 def main() -> None:
     gc.disable()  # as the command does, until run_engine turns collection on
     sys.setswitchinterval(_SWITCH_INTERVAL)
-    path, key_file = sys.argv[1:]
-    phases = [Phase(**fields) for fields in json.loads(Path(path).read_text())]
+    phase_file, key_file, *steps_file = sys.argv[1:]
+    phases = [Phase(**fields) for fields in json.loads(Path(phase_file).read_text())]
+    counting = Steps(Path(steps_file[0])) if steps_file else Counting()
+    options = Options(CustomerKey.from_file(key_file), part_size=MIN_PART_SIZE)
     with open_console(quiet=True, json=False, progress=False, heading="", key_id=None) as console:
-        run(phases, CustomerKey.from_file(key_file), console)
+        run(phases, counting, options, console)
     if console.tally.failed_count:
         sys.exit(1)
 

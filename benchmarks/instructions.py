@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.callgrind import Dump, counted, read_dumps, valgrind_missing
+from benchmarks.callgrind import Counts, counted, read_dumps, valgrind_missing
 from benchmarks.cells import Cell, Way, check_tree, make_tree
 from benchmarks.instructed import Phase
 from benchmarks.servers import BUCKET, Keeper, serve
 from benchmarks.sink import sink_available
+from benchmarks.steps import read_steps
 from sealift.embedded import S3Server
 from sealift.errors import SettingsError
 
@@ -63,9 +64,9 @@ class Pair:
 PAIRS = (
     Pair(
         unit="MiB",
-        first=Cell.parse("1x6MiB"),
-        less=Cell.parse("1x10MiB"),
-        more=Cell.parse("1x20MiB"),
+        first=Cell.parse("1x8MiB"),
+        less=Cell.parse("1x6MiB"),
+        more=Cell.parse("1x16MiB"),
         units=10,
         concurrency=1,
     ),
@@ -82,18 +83,14 @@ PAIRS = (
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """What one unit costs; `functions` are instructions by shared object and function."""
+    """What one unit costs, by function."""
 
     name: str
-    total: float
     functions: Mapping[tuple[str, str], float]
 
-    @classmethod
-    def of(cls, name: str, less: Dump, more: Dump, units: int) -> Figure:
-        difference = Counter(more.functions)
-        difference.subtract(less.functions)
-        functions = {function: count / units for function, count in difference.items()}
-        return cls(name, (more.total - less.total) / units, functions)
+    @property
+    def total(self) -> float:
+        return sum(self.functions.values())
 
 
 def missing() -> str | None:
@@ -102,7 +99,21 @@ def missing() -> str | None:
 
 
 def count(directory: Path) -> list[Figure]:
-    """Move the files under callgrind, some 30 s. Raises RuntimeError when not all of them came."""
+    """Instructions, kernel excluded, by shared object and function; takes some 30 s."""
+    out_file = directory / "callgrind"
+    _run_client(directory, lambda client: counted(client, out_file))
+    return _figures(read_dumps(out_file))
+
+
+def count_steps(directory: Path) -> list[Figure]:
+    """Bytecodes, by module and function."""
+    out_file = directory / "steps.json"
+    _run_client(directory, lambda client: [*client, str(out_file)])
+    return _figures(read_steps(out_file))
+
+
+def _run_client(directory: Path, wrap: Callable[[list[str]], list[str]]) -> None:
+    """Move all cells up and down. Raises RuntimeError when not everything came back."""
     if reason := missing():
         raise SettingsError(reason)
     key_file = directory / "customer.key"
@@ -117,26 +128,26 @@ def count(directory: Path) -> list[Figure]:
             for cell in (pair.first, pair.less, pair.more)
         ]
         phases = [asdict(phase) for move in moves for phase in move.phases(keeper)]
-        phase_file, out_file = directory / "phases.json", directory / "callgrind"
+        phase_file = directory / "phases.json"
         phase_file.write_text(json.dumps(phases))
-        module = [sys.executable, "-m", "benchmarks.instructed", str(phase_file), str(key_file)]
+        client = [sys.executable, "-m", "benchmarks.instructed", str(phase_file), str(key_file)]
         ended = subprocess.run(
-            counted(module, out_file), env=_environ(server, directory), cwd=_REPOSITORY, check=False
+            wrap(client), env=_environ(server, directory), cwd=_REPOSITORY, check=False
         )
     problems = [problem for move in moves if (problem := move.problem())]
     if ended.returncode or problems:
         raise RuntimeError("; ".join([f"the client ended with {ended.returncode}", *problems]))
-    dumps = read_dumps(out_file)
-    return [
-        Figure.of(
-            pair.name(way),
-            dumps[_label(pair, pair.less, way)],
-            dumps[_label(pair, pair.more, way)],
-            pair.units,
-        )
-        for pair in reversed(PAIRS)
-        for way in Way
-    ]
+
+
+def _figures(counts: Mapping[str, Counts]) -> list[Figure]:
+    figures = []
+    for pair in reversed(PAIRS):
+        for way in Way:
+            difference = Counter(counts[_label(pair, pair.more, way)])
+            difference.subtract(counts[_label(pair, pair.less, way)])
+            functions = {function: number / pair.units for function, number in difference.items()}
+            figures.append(Figure(pair.name(way), functions))
+    return figures
 
 
 class _Move:
@@ -261,24 +272,21 @@ def _figure_table(figures: Sequence[Figure]) -> Table:
     return table
 
 
-def _profile_tables(figure: Figure) -> Iterator[Table]:
-    objects: Counter[str] = Counter()
-    for (where, _), count in figure.functions.items():
-        objects[where] += round(count)
-    functions = Counter(
-        {f"{where}  {name}": round(count) for (where, name), count in figure.functions.items()}
-    )
-    for title, counts, limit in (
-        (f"one {figure.name}", objects, None),
-        (f"one {figure.name}: functions", functions, _TOP_COUNT),
-    ):
-        table = Table(title=title, title_justify="left")
+def _profile_tables(figure: Figure, what: str) -> Iterator[Table]:
+    """One table by place (shared object or module), one by function."""
+    places: Counter[str] = Counter()
+    functions: Counter[str] = Counter()
+    for (place, function), number in figure.functions.items():
+        places[place] += round(number)
+        functions[f"{place}  {function}"] += round(number)
+    for counts in (places, functions):
+        table = Table(title=f"one {figure.name}: {what}", title_justify="left")
         table.add_column("")
-        table.add_column("instructions", justify="right")
+        table.add_column(what, justify="right")
         table.add_column("share", justify="right")
-        for name, count in counts.most_common(limit):
-            if count >= _LEAST_SHARE * figure.total:
-                table.add_row(name, f"{count:,}", f"{count / figure.total:.1%}")
+        for name, number in counts.most_common(_TOP_COUNT):
+            if number >= _LEAST_SHARE * figure.total:
+                table.add_row(name, f"{number:,}", f"{number / figure.total:.1%}")
         yield table
 
 
@@ -291,16 +299,23 @@ def main() -> None:
     options = parser.parse_args()
     if reason := missing():
         sys.exit(reason)
-    with tempfile.TemporaryDirectory(prefix="sealift-instructions-") as directory:
-        figures = count(Path(directory))
     console = Console(highlight=False)
+    figures = _in_scratch(count)
     console.print(_figure_table(figures))
     if options.profile:
-        for figure in figures:
-            for table in _profile_tables(figure):
-                console.print(table)
+        for what, counted_figures in (
+            ("instructions", figures),
+            ("interpreter steps", _in_scratch(count_steps)),
+        ):
+            for figure in counted_figures:
+                console.print(*_profile_tables(figure, what), sep="\n")
     if options.record:
         record(figures)
+
+
+def _in_scratch(run: Callable[[Path], list[Figure]]) -> list[Figure]:
+    with tempfile.TemporaryDirectory(prefix="sealift-instructions-") as directory:
+        return run(Path(directory))
 
 
 if __name__ == "__main__":
