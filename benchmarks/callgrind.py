@@ -13,6 +13,7 @@ import os
 import platform
 import re
 import shutil
+import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -44,6 +45,15 @@ def valgrind_missing() -> str | None:
     return None
 
 
+def valgrind_version() -> str:
+    """As in `valgrind-3.19.0`; empty where there is none."""
+    if shutil.which("valgrind") is None:
+        return ""
+    return subprocess.run(
+        ["valgrind", "--version"], stdout=subprocess.PIPE, text=True, check=True
+    ).stdout.strip()
+
+
 def counted(command: list[str], out_file: Path) -> list[str]:
     """The command that runs `command` under callgrind, at rest until the program starts it."""
     options = ["-q", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={out_file}"]
@@ -65,7 +75,7 @@ class Counting:
             raise RuntimeError("this is not valgrind")
 
     def start(self) -> None:
-        """Begin to count; the program runs some ten times slower from here on."""
+        """Begin to count; the program runs some fifty times slower from here on."""
         self._request(_START)
 
     def zero(self) -> None:

@@ -26,9 +26,10 @@ from sealift.events import Reporter
 from sealift.keys import CustomerKey
 from sealift.model import MIN_PART_SIZE
 from sealift.options import Options
+from sealift.wire import pool
 
-# The interpreter changes threads every 5 ms, and callgrind makes these a fiftieth of what they are.
-_SWITCH_INTERVAL = 0.25
+# How many times longer everything takes under callgrind: spans of time are stretched by as much.
+_SLOWNESS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,8 @@ def run(
 
 def main() -> None:
     gc.disable()  # as the command does, until run_engine turns collection on
-    sys.setswitchinterval(_SWITCH_INTERVAL)
+    sys.setswitchinterval(sys.getswitchinterval() * _SLOWNESS)
+    pool.IDLE_LIFETIME *= _SLOWNESS
     phase_file, key_file, *steps_file = sys.argv[1:]
     phases = [Phase(**fields) for fields in json.loads(Path(phase_file).read_text())]
     counting = Steps(Path(steps_file[0])) if steps_file else Counting()

@@ -25,7 +25,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.callgrind import Counts, counted, read_dumps, valgrind_missing
+from benchmarks.callgrind import Counts, counted, read_dumps, valgrind_missing, valgrind_version
 from benchmarks.cells import Cell, Way, check_tree, make_tree
 from benchmarks.instructed import Phase
 from benchmarks.servers import BUCKET, Keeper, serve
@@ -59,8 +59,6 @@ class Pair:
 
 
 # Each run sends Content-MD5 along until the first reply: with one part, with eight objects here.
-# A connection idle for 4 s would be made anew, at 6 million instructions: so parts come one by one,
-# and large objects first.
 PAIRS = (
     Pair(
         unit="MiB",
@@ -117,7 +115,7 @@ def _run_client(directory: Path, wrap: Callable[[list[str]], list[str]]) -> None
     if reason := missing():
         raise SettingsError(reason)
     key_file = directory / "customer.key"
-    key_file.write_bytes(os.urandom(32))
+    key_file.write_bytes(bytes(range(32)))
     key_file.chmod(0o600)
     with serve("sink", directory / "server", delay=0.0, discard=False) as server:
         keeper = Keeper(server, key_file.read_bytes())
@@ -219,6 +217,7 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "openssl": ssl.OPENSSL_VERSION,
         "libc": " ".join(platform.libc_ver()),
+        "valgrind": valgrind_version(),
     }
 
 
