@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sealift.control import Control
 from sealift.files.disk import Disk
 from sealift.memory import Memory
 from sealift.model import Spread
 from sealift.retry import Retrier
-from sealift.wire.operations import ObjectClient
+from sealift.wire.bucket import BucketClient
 
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """The two planes, the disk, the memory budget, the retry policy, and how pieces are spread."""
+    """The data plane, the disk, the memory budget, the retry policy, and how pieces are spread."""
 
-    objects: ObjectClient
-    control: Control
+    objects: BucketClient
     disk: Disk
     memory: Memory
     retrier: Retrier
