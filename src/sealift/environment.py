@@ -44,7 +44,8 @@ _S3_LINES = re.compile(
 )
 _DEFAULT_PROFILE = re.compile(r"""profile\s+["']?default["']?\s*""")
 
-_ENDPOINT = re.compile(r"https://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?/?")
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_ENDPOINT = re.compile(rf"https://{_LABEL}(\.{_LABEL}){{0,9}}(:[0-9]{{1,5}})?/?")
 _REGION = re.compile(r"[a-z]+(-[a-z]+)*-?[0-9]{0,3}")
 _SPECIAL_REGION = re.compile(r"fips|global|external|dualstack")
 # Names by which botocore knows access points, directory buckets and Outposts have `--` in them, or
