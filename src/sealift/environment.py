@@ -24,33 +24,37 @@ DEFAULT_REGION = "us-east-1"
 
 # What may be set: what is read below, what the keys in the environment go before, and what has no
 # say in these matters.
-_VARIABLES = re.compile(
-    r"AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN|ACCOUNT_ID|REGION|DEFAULT_REGION"
-    r"|CA_BUNDLE|ENDPOINT_URL(_[A-Z0-9_]+)?|CONFIG_FILE|SHARED_CREDENTIALS_FILE"
-    r"|ROLE_ARN|ROLE_SESSION_NAME|WEB_IDENTITY_TOKEN_FILE"
-    r"|CONTAINER_CREDENTIALS_(RELATIVE|FULL)_URI|CONTAINER_AUTHORIZATION_TOKEN(_FILE)?"
-    r"|EC2_METADATA_DISABLED|EXECUTION_ENV|VAULT|PAGER|DEFAULT_OUTPUT|CLI_[A-Z0-9_]+"
-    r"|REQUEST_CHECKSUM_CALCULATION|RESPONSE_CHECKSUM_VALIDATION)"
-)
+_VARIABLES = frozenset({
+    "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCOUNT_ID",
+    "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_CA_BUNDLE", "AWS_CONFIG_FILE",
+    "AWS_SHARED_CREDENTIALS_FILE", "AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME",
+    "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_EC2_METADATA_DISABLED", "AWS_EXECUTION_ENV",
+    "AWS_VAULT", "AWS_PAGER", "AWS_DEFAULT_OUTPUT", "AWS_REQUEST_CHECKSUM_CALCULATION",
+    "AWS_RESPONSE_CHECKSUM_VALIDATION", "AWS_RETRY_MODE", "AWS_MAX_ATTEMPTS",
+})  # fmt: skip
+_VARIABLE_PREFIXES = ("AWS_ENDPOINT_URL", "AWS_CLI_")
 
 # Lines of the default profile, or of its `s3` part, that change nothing here; and the ones read.
-_LINES = re.compile(
-    r"region|output|ca_bundle|endpoint_url|cli_\w+"
-    r"|aws_access_key_id|aws_secret_access_key|aws_session_token"
-)
-_S3_LINES = re.compile(
-    r"addressing_style|max_concurrent_requests|max_queue_size|max_bandwidth"
-    r"|multipart_threshold|multipart_chunksize"
-)
-_DEFAULT_PROFILE = re.compile(r"""profile\s+["']?default["']?\s*""")
+_LINES = frozenset({
+    "region", "output", "ca_bundle", "endpoint_url", "aws_access_key_id", "aws_secret_access_key",
+    "aws_session_token", "retry_mode", "max_attempts",
+})  # fmt: skip
+_LINE_PREFIX = "cli_"
+_S3_LINES = frozenset({
+    "addressing_style", "max_concurrent_requests", "max_queue_size", "max_bandwidth",
+    "multipart_threshold", "multipart_chunksize",
+})  # fmt: skip
+_DEFAULT_PROFILE = r"""profile\s+["']?default["']?\s*"""
 
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_ENDPOINT = re.compile(rf"https://{_LABEL}(\.{_LABEL}){{0,9}}(:[0-9]{{1,5}})?/?")
-_REGION = re.compile(r"[a-z]+(-[a-z]+)*-?[0-9]{0,3}")
-_SPECIAL_REGION = re.compile(r"fips|global|external|dualstack")
+_ENDPOINT = rf"https://{_LABEL}(\.{_LABEL}){{0,9}}(:[0-9]{{1,5}})?/?"
+_REGION = r"[a-z]+(-[a-z]+)*-?[0-9]{0,3}"
+_SPECIAL_REGION = ("fips", "global", "external", "dualstack")
 # Names by which botocore knows access points, directory buckets and Outposts have `--` in them, or
 # end in `-s3alias`.
-_BUCKET = re.compile(r"(?!.*(--|\.\.|\.-|-\.|-s3alias$))[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_BUCKET = r"(?!.*(--|\.\.|\.-|-\.|-s3alias$))[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ class DirectRoute:
 
     def bucket(self, name: str) -> Bucket | None:
         """How a bucket is reached, always by its path; None for a name that needs botocore."""
-        if _BUCKET.fullmatch(name) is None:
+        if re.fullmatch(_BUCKET, name) is None:
             return None
         return Bucket(self.server.netloc, f"/{name}/", self.region)
 
@@ -165,16 +169,27 @@ def _read_configs(environ: Mapping[str, str]) -> list[str] | None:
 
 def _plain_variables(environ: Mapping[str, str]) -> bool:
     return all(
-        _VARIABLES.fullmatch(name) is not None for name in environ if name.startswith("AWS_")
+        name in _VARIABLES or name.startswith(_VARIABLE_PREFIXES)
+        for name in environ
+        if name.startswith("AWS_")
+    ) and _plain_retries(environ.get("AWS_RETRY_MODE"), environ.get("AWS_MAX_ATTEMPTS"))
+
+
+def _plain_retries(mode: str | None, attempts: str | None) -> bool:
+    """Whether botocore takes these settings, which change nothing here."""
+    return mode in (None, "legacy", "standard", "adaptive") and (
+        attempts is None or (attempts.isascii() and attempts.isdigit() and int(attempts) > 0)
     )
 
 
 def _is_plain_region(region: str) -> bool:
-    return _REGION.fullmatch(region) is not None and _SPECIAL_REGION.search(region) is None
+    return re.fullmatch(_REGION, region) is not None and not any(
+        special in region for special in _SPECIAL_REGION
+    )
 
 
 def _is_plain_endpoint(url: str) -> bool:
-    return _ENDPOINT.fullmatch(url) is not None and "amazonaws" not in url.lower()
+    return re.fullmatch(_ENDPOINT, url) is not None and "amazonaws" not in url.lower()
 
 
 def _default_profile(configs: Sequence[str]) -> dict[str, str] | None:
@@ -189,7 +204,7 @@ def _default_profile(configs: Sequence[str]) -> dict[str, str] | None:
         except configparser.Error:
             return None
         for section in parser.sections():
-            if section.startswith("profile") and _DEFAULT_PROFILE.fullmatch(section):
+            if re.fullmatch(_DEFAULT_PROFILE, section):
                 return None
             lines = {name: parser.get(section, name) for name in parser.options(section)}
             if not all(_is_well_nested(value) for value in lines.values()):
@@ -199,9 +214,13 @@ def _default_profile(configs: Sequence[str]) -> dict[str, str] | None:
     style = merged.pop("s3", "\n")
     if not style.startswith("\n") or not _is_plain_s3(style):
         return None
-    if any(_LINES.fullmatch(name) is None or "\n" in text for name, text in merged.items()):
+    if not all(_is_plain_line(name, text) for name, text in merged.items()):
         return None
-    return merged
+    return merged if _plain_retries(merged.get("retry_mode"), merged.get("max_attempts")) else None
+
+
+def _is_plain_line(name: str, text: str) -> bool:
+    return (name in _LINES or name.startswith(_LINE_PREFIX)) and "\n" not in text
 
 
 def _is_well_nested(value: str) -> bool:
@@ -214,7 +233,7 @@ def _is_well_nested(value: str) -> bool:
 def _is_plain_s3(block: str) -> bool:
     for line in block.splitlines():
         name, _, value = (text.strip() for text in line.partition("="))
-        if name and _S3_LINES.fullmatch(name) is None:
+        if name and name not in _S3_LINES:
             return False
         if name == "addressing_style" and value not in ("auto", "path"):
             return False

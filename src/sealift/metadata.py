@@ -6,7 +6,6 @@ User metadata is only readable with the customer key.
 
 from __future__ import annotations
 
-import mimetypes
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -80,5 +79,10 @@ def content_type(name: str) -> str | None:
 
     The module reads URLs: after `./` no name is a `data:` URL, which would name a type of its own.
     """
-    kind, encoding = mimetypes.guess_type("./" + name.rsplit("/", 1)[-1])
+    base = name.rsplit("/", 1)[-1]
+    if "." not in base:
+        return None
+    import mimetypes  # here: it reads the system's tables
+
+    kind, encoding = mimetypes.guess_type("./" + base)
     return kind if encoding is None else None
