@@ -99,12 +99,13 @@ def direct_route(
     default = _default_profile(configs) if configs else {}
     if default is None:
         return None
-    url = (
-        endpoint_url
-        or environ.get("AWS_ENDPOINT_URL_S3")
-        or environ.get("AWS_ENDPOINT_URL")
-        or default.get("endpoint_url", "")
-    )
+    url = endpoint_url
+    if url is None:
+        url = (
+            environ.get("AWS_ENDPOINT_URL_S3")
+            or environ.get("AWS_ENDPOINT_URL")
+            or default.get("endpoint_url", "")
+        )
     found = chosen_region(region, environ)
     if found is None:
         found = environ.get("AWS_DEFAULT_REGION", default.get("region", DEFAULT_REGION))
@@ -178,7 +179,7 @@ def _plain_variables(environ: Mapping[str, str]) -> bool:
 def _plain_retries(mode: str | None, attempts: str | None) -> bool:
     """Whether botocore takes these settings, which change nothing here."""
     return mode in (None, "legacy", "standard", "adaptive") and (
-        attempts is None or (attempts.isascii() and attempts.isdigit() and int(attempts) > 0)
+        attempts is None or re.fullmatch("[1-9][0-9]{0,3}", attempts) is not None
     )
 
 

@@ -329,6 +329,8 @@ def test_names_of_buckets(home: Path) -> None:
         Case(KEYS, config="[default\n", endpoint_url=ENDPOINT),
         Case(KEYS, config="[default]\nregion = a\nregion = b\n", endpoint_url=ENDPOINT),
         Case(KEYS),
+        Case({**KEYS, "AWS_ENDPOINT_URL": ENDPOINT}, endpoint_url=""),
+        Case({**KEYS, "AWS_MAX_ATTEMPTS": "9" * 5000}, endpoint_url=ENDPOINT),
         Case(KEYS, endpoint_url="http://s3.example.com"),
     ],
 )
