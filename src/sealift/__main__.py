@@ -18,7 +18,7 @@ def main() -> None:
     # Nothing that is imported becomes garbage; run_engine turns collection on again.
     gc.disable()
     try:
-        from sealift.cli.app import run
+        from sealift.cli.start import run
 
         run()
     except KeyboardInterrupt:  # before the engine took over the signal

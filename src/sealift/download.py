@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from sealift.checksums import combine, crc64
-from sealift.control import HeadFacts
 from sealift.errors import IntegrityError, NotSealedError, ObjectChangedError, ObjectError
 from sealift.files.target import Target, TargetFile, split_name
 from sealift.metadata import FileFacts
 from sealift.model import ByteRange, Job, MiB, cut_ranges
 from sealift.resources import Resources, Settle
+from sealift.wire.bucket import HeadFacts
 from sealift.wire.operations import Received
 
 # A range need not grow with the object, as parts must.
@@ -51,7 +51,6 @@ class Downloader:
 
     def __init__(self, resources: Resources, part_size: int, target: Target) -> None:
         self._objects = resources.objects
-        self._control = resources.control
         self._disk = resources.disk
         self._memory = resources.memory
         self._retrier = resources.retrier
@@ -104,7 +103,8 @@ class Downloader:
         raise AssertionError
 
     async def _head(self, job: Job) -> HeadFacts:
-        return await self._retrier.run(job.location.name, self._control.head_object, job.location)
+        name = job.location.name
+        return await self._retrier.run(name, self._objects.head_object, name)
 
     # One request
 

@@ -23,7 +23,6 @@ from typing import TypeVar
 
 import anyio
 
-from sealift.control import HeadFacts
 from sealift.descriptors import worker_limit
 from sealift.download import Downloader
 from sealift.errors import Cause, IntegrityError, ObjectError, ReplyError, UsageError
@@ -64,8 +63,8 @@ from sealift.resources import Resources, Settle
 from sealift.schedule import Schedule, first_error
 from sealift.session import Session
 from sealift.upload import Uploader
+from sealift.wire.bucket import BucketClient, HeadFacts
 from sealift.wire.listing import Page
-from sealift.wire.operations import ObjectClient
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -160,7 +159,6 @@ class Engine:
 
     async def stat(self, location: Location) -> HeadFacts:
         """HEAD of an object with the customer key."""
-        await self._session.objects(location.bucket)
         return await self._head(location)
 
     # Up
@@ -323,10 +321,9 @@ class Engine:
         self._pace = Pace(ceiling, time.monotonic(), start=start)
         return Schedule(ceiling, self._pace)
 
-    def _resources(self, objects: ObjectClient, schedule: Schedule) -> Resources:
+    def _resources(self, objects: BucketClient, schedule: Schedule) -> Resources:
         return Resources(
             objects=objects,
-            control=self._session.control,
             disk=self._disk,
             memory=self._memory,
             retrier=self._session.retrier,
@@ -357,9 +354,10 @@ class Engine:
         )
 
     async def _head(self, location: Location) -> HeadFacts:
-        return await self._session.retrier.run(
-            location.name, self._session.control.head_object, location
-        )
+        name = location.name
+        _usable(check_name, name)
+        objects = await self._session.objects(location.bucket)
+        return await self._session.retrier.run(name, objects.head_object, name)
 
     async def _file_size(self, path: str) -> int | None:
         return await self._disk.run(_usable, file_size, path)

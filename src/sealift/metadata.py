@@ -6,7 +6,6 @@ User metadata is only readable with the customer key.
 
 from __future__ import annotations
 
-import mimetypes
 import re
 from collections.abc import Mapping
 from functools import lru_cache
@@ -87,5 +86,7 @@ def content_type(name: str) -> str | None:
 
 @lru_cache(maxsize=1024)
 def _type_of_suffixes(suffixes: str) -> str | None:
+    import mimetypes  # here: it reads the system's tables
+
     kind, encoding = mimetypes.guess_type("./x" + suffixes)
     return kind if encoding is None else None

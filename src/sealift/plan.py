@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import enum
 import os
-import uuid
 from pathlib import PurePosixPath
 
 from sealift.errors import ObjectError, UnsafeNameError
@@ -104,4 +103,6 @@ def is_marker(found: RemoteObject) -> bool:
 
 def random_name(name: str) -> str:
     """A random file name with the suffix of the object `name`."""
+    import uuid
+
     return f"{uuid.uuid4()}{PurePosixPath(name).suffix}"

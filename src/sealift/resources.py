@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sealift.control import Control
 from sealift.errors import ObjectError
 from sealift.files.disk import Disk
 from sealift.memory import Memory
 from sealift.model import Job, Spread
 from sealift.retry import Retrier
-from sealift.wire.operations import ObjectClient
+from sealift.wire.bucket import BucketClient
 
 # Hears how a job ended: whether a checksum of every byte was compared, or what failed.
 Settle = Callable[[Job, bool | ObjectError], None]
@@ -19,10 +18,9 @@ Settle = Callable[[Job, bool | ObjectError], None]
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """The two planes, the disk, the memory budget, the retry policy, and how pieces are spread."""
+    """The data plane, the disk, the memory budget, the retry policy, and how pieces are spread."""
 
-    objects: ObjectClient
-    control: Control
+    objects: BucketClient
     disk: Disk
     memory: Memory
     retrier: Retrier

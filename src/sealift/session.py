@@ -2,55 +2,66 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import anyio
 
-from sealift.control import Control, open_control
+from sealift.environment import DirectRoute, read_direct_route
 from sealift.errors import Cause, ObjectError, ReplyError, SealiftError, SettingsError
 from sealift.events import Noted, Reporter, Retried
 from sealift.options import Options
 from sealift.replies import http_seconds
 from sealift.retry import Policy, Retrier
 from sealift.tls import client_context
-from sealift.wire.address import find_proxy
+from sealift.wire.address import Server, find_proxy
 from sealift.wire.bandwidth import Bandwidth
-from sealift.wire.operations import Identity, ObjectClient
+from sealift.wire.bucket import BucketClient
+from sealift.wire.operations import Bucket, Identity
 from sealift.wire.pool import Pool
+
+if TYPE_CHECKING:
+    from sealift.control import Control
 
 # How long the first request of a run is tried: a wrong endpoint should show at once.
 FIRST_CONTACT_BUDGET = 8.0
 CREDENTIALS_CHECK_INTERVAL = 60.0
 
+# Codes by which S3 says that the bucket is in another region, besides redirects.
+_ELSEWHERE = ("AuthorizationHeaderMalformed", "IllegalLocationConstraintException")
+
 
 class Session:
-    """Made once a run, as an async context manager; `objects` gives the data plane of a bucket."""
+    """Made once a run, as an async context manager; `objects` gives the client of a bucket.
+
+    Where the environment alone says who signs and where, the control plane is not opened, unless
+    the server names another region: botocore then finds the bucket.
+    """
 
     def __init__(self, options: Options, reporter: Reporter) -> None:
         self._options = options
         self._reporter = reporter
         self._stack = AsyncExitStack()
-        self._clients: dict[str, ObjectClient] = {}
+        self._clients: dict[str, BucketClient] = {}
         rate = options.max_bandwidth
         self._bandwidth = None if rate is None else Bandwidth(rate)
-        self.control: Control
+        self._direct: DirectRoute | None = None
+        self._control: Control | None = None
+        self._identity: Identity | None = None
         self.retrier = self._make_retrier(options.policy)
 
     async def __aenter__(self) -> Session:
-        options = self._options
-        self.control = await self._stack.enter_async_context(
-            open_control(
-                profile=options.profile,
-                region=options.region,
-                endpoint_url=options.endpoint_url,
-                ca_bundle=options.ca_bundle,
-                customer_key=options.customer_key,
-            )
-        )
+        self._direct = self._find_direct()
+        if self._direct is None:
+            await self._open_control()
+        else:
+            client_context(self._direct.ca_bundle)  # a bundle that cannot be read shows now
         return self
 
     async def __aexit__(
@@ -61,51 +72,100 @@ class Session:
     ) -> None:
         await self._stack.aclose()
 
-    async def objects(self, bucket: str) -> ObjectClient:
-        """The data plane of a bucket; the first call asks the server whether the settings hold.
+    async def objects(self, bucket: str) -> BucketClient:
+        """The client of a bucket; the first call asks the server whether the settings hold.
 
         Raises SettingsError when they do not, before anything is touched.
         """
-        known = self._clients.get(bucket)
-        if known is not None:
-            return known
-        if self.control.identity is None:
-            self.control.identity = Identity(await self.control.credentials())
-        await self._first_contact(bucket)
+        client = self._clients.get(bucket)
+        if client is None:
+            client = await self._reach_directly(bucket) or await self._reach_located(bucket)
+            self._clients[bucket] = client
+        return client
+
+    async def keep_credentials(self) -> None:
+        """Renew temporary credentials for ever, before they expire; botocore knows when that is."""
+        while self._control is not None:
+            await anyio.sleep(CREDENTIALS_CHECK_INTERVAL)
+            try:
+                await self._renew_credentials(self._control)
+            except SealiftError as error:
+                self._reporter.emit(Noted(f"cannot renew the credentials yet: {error}"))
+
+    # First contact
+
+    async def _reach_directly(self, bucket: str) -> BucketClient | None:
+        """The client by the environment alone; None when that does not lead to the bucket."""
+        direct = self._direct
+        reached = None if direct is None else direct.bucket(bucket)
+        if direct is None or reached is None:
+            return None
+        if self._identity is None:
+            self._identity = Identity(direct.credentials)
+        client = self._make_client(direct.server, reached, direct.ca_bundle, self._identity)
+        with _settings_checked():
+            try:
+                await self._brief_retrier().run(bucket, client.reach)
+            except ReplyError as error:
+                if not _is_elsewhere(error):
+                    raise
+                return None
+        return client
+
+    async def _reach_located(self, bucket: str) -> BucketClient:
+        """The client by botocore's rules."""
+        control = self._control or await self._open_control()
+        if self._identity is None:
+            self._identity = Identity(await control.credentials())
+        control.identity = self._identity
+        with _settings_checked():
+            await self._brief_retrier().run(bucket, control.reach, bucket)
         # botocore has learned the bucket's region by now, if it is another.
-        server, reached = await self.control.locate(bucket)
+        server, reached = await control.locate(bucket)
+        return self._make_client(server, reached, control.ca_bundle, self._identity)
+
+    def _make_client(
+        self, server: Server, reached: Bucket, ca_bundle: str | None, identity: Identity
+    ) -> BucketClient:
         pool = Pool(
             server,
-            client_context(self.control.ca_bundle),
+            client_context(ca_bundle),
             proxy=find_proxy(server),
             deadlines=self._options.deadlines,
             bandwidth=self._bandwidth,
         )
         self._stack.callback(pool.close)
-        client = ObjectClient(pool, reached, self.control.identity, self._options.customer_key)
-        self._clients[bucket] = client
-        return client
+        return BucketClient(pool, reached, identity, self._options.customer_key)
 
-    async def keep_credentials(self) -> None:
-        """Renew temporary credentials for ever, before they expire; botocore knows when that is."""
-        while True:
-            await anyio.sleep(CREDENTIALS_CHECK_INTERVAL)
-            try:
-                await self._renew_credentials()
-            except SealiftError as error:
-                self._reporter.emit(Noted(f"cannot renew the credentials yet: {error}"))
+    def _find_direct(self) -> DirectRoute | None:
+        options = self._options
+        return read_direct_route(
+            os.environ,
+            profile=options.profile,
+            region=options.region,
+            endpoint_url=options.endpoint_url,
+            ca_bundle=options.ca_bundle,
+        )
 
-    async def _first_contact(self, bucket: str) -> None:
+    async def _open_control(self) -> Control:
+        from sealift.control import open_control  # here: it loads botocore
+
+        options = self._options
+        self._control = await self._stack.enter_async_context(
+            open_control(
+                profile=options.profile,
+                region=options.region,
+                endpoint_url=options.endpoint_url,
+                ca_bundle=options.ca_bundle,
+            )
+        )
+        return self._control
+
+    # Between attempts
+
+    def _brief_retrier(self) -> Retrier:
         budget = min(FIRST_CONTACT_BUDGET, self._options.policy.budget)
-        retrier = self._make_retrier(replace(self._options.policy, budget=budget))
-        try:
-            await retrier.run(bucket, self.control.reach, bucket)
-        except ReplyError as error:
-            if error.code == "AccessDenied":  # no right to list: the objects may be reachable
-                return
-            raise SettingsError(error.message, hint=error.hint) from None
-        except ObjectError as error:
-            raise SettingsError(error.message, hint=error.hint) from None
+        return self._make_retrier(replace(self._options.policy, budget=budget))
 
     def _make_retrier(self, policy: Policy) -> Retrier:
         return Retrier(
@@ -122,11 +182,10 @@ class Session:
     async def _repair(self, error: ObjectError) -> None:
         """Put right what an attempt failed on: this machine's clock, or old credentials."""
         if error.cause is Cause.EXPIRED:
-            await self.control.reload_credentials()
-            await self._renew_credentials()
+            await self._reload_credentials()
         elif error.cause is Cause.SKEWED and isinstance(error, ReplyError):
             server_time = http_seconds(error.date)
-            identity = self.control.identity
+            identity = self._identity
             if server_time is None or identity is None:
                 return
             identity.clock_offset = server_time - time.time()
@@ -137,8 +196,35 @@ class Session:
                 )
             )
 
-    async def _renew_credentials(self) -> None:
-        credentials = await self.control.credentials()
-        identity = self.control.identity
+    async def _reload_credentials(self) -> None:
+        """Read the credentials anew from where they came; a program may have set others."""
+        if self._control is not None:
+            await self._control.reload_credentials()
+            await self._renew_credentials(self._control)
+            return
+        direct = self._find_direct()
+        if direct is not None and self._identity is not None:
+            self._identity.renew(direct.credentials)
+
+    async def _renew_credentials(self, control: Control) -> None:
+        credentials = await control.credentials()
+        identity = self._identity
         if identity is not None and credentials != identity.credentials:
             identity.renew(credentials)
+
+
+@contextmanager
+def _settings_checked() -> Iterator[None]:
+    """The first contact: what goes wrong there is a matter of settings."""
+    try:
+        yield
+    except ReplyError as error:
+        if error.code == "AccessDenied":  # no right to list: the objects may be reachable
+            return
+        raise SettingsError(error.message, hint=error.hint) from None
+    except ObjectError as error:
+        raise SettingsError(error.message, hint=error.hint) from None
+
+
+def _is_elsewhere(error: ReplyError) -> bool:
+    return 300 <= error.status < 400 or error.code in _ELSEWHERE

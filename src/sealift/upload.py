@@ -21,7 +21,6 @@ from functools import partial
 import anyio
 
 from sealift.checksums import Digest, combine
-from sealift.control import MultipartStart
 from sealift.errors import (
     Cause,
     IntegrityError,
@@ -35,6 +34,7 @@ from sealift.files.source import CHUNK_SIZE, SourceFile, read_each, read_small
 from sealift.metadata import FileFacts, content_type
 from sealift.model import ByteRange, Job, MiB, Part, PartDone, cut_parts, part_size_for
 from sealift.resources import Resources, Settle
+from sealift.wire.bucket import MultipartStart
 from sealift.wire.connection import Body
 from sealift.wire.operations import not_sealed_message
 
@@ -66,7 +66,6 @@ class Uploader:
 
     def __init__(self, resources: Resources, part_size: int) -> None:
         self._objects = resources.objects
-        self._control = resources.control
         self._disk = resources.disk
         self._memory = resources.memory
         self._retrier = resources.retrier
@@ -169,7 +168,7 @@ class Uploader:
         with anyio.move_on_after(REMOVAL_TIME, shield=True):
             try:
                 await self._retrier.run(
-                    location.name, self._control.delete_object, location, unsealed.version_id
+                    location.name, self._objects.delete_object, location.name, unsealed.version_id
                 )
             except ObjectError as error:
                 reason = str(error)
@@ -222,8 +221,8 @@ class Uploader:
     async def _create_once(self, job: Job, facts: FileFacts, whole_crc: bool) -> MultipartStart:
         """Create; when cancelled, await the upload id all the same: nobody else can abort it."""
         creating = asyncio.ensure_future(
-            self._control.create_multipart_upload(
-                job.location, content_type(job.location.name), facts, whole_crc=whole_crc
+            self._objects.create_multipart_upload(
+                job.location.name, content_type(job.location.name), facts, whole_crc=whole_crc
             )
         )
         try:
@@ -231,7 +230,7 @@ class Uploader:
         except asyncio.CancelledError:
             with anyio.move_on_after(CANCELLED_ABORT_TIME, shield=True), suppress(SealiftError):
                 start = await creating
-                await self._control.abort_multipart_upload(job.location, start.upload_id)
+                await self._objects.abort_multipart_upload(job.location.name, start.upload_id)
             raise
 
     async def _send_part(self, upload: _Multipart, part: Part) -> None:
@@ -292,8 +291,8 @@ class Uploader:
         """
         kept = crc if upload.whole_crc is None else None
         try:
-            _, echoed = await self._control.complete_multipart_upload(
-                upload.job.location, upload.upload_id, parts, kept
+            _, echoed = await self._objects.complete_multipart_upload(
+                upload.job.location.name, upload.upload_id, parts, kept
             )
         except ObjectError as error:
             if not _may_be_done(error):
@@ -325,7 +324,7 @@ class Uploader:
         False when it is another one, which says nothing about ours. Raises NotSealedError and
         IntegrityError when ours is bad.
         """
-        head = await self._control.head_object(upload.job.location, check_echo=False)
+        head = await self._objects.head_object(upload.job.location.name, check_echo=False)
         if head.facts.marker != upload.marker:
             return False
         if not head.sealed:
@@ -343,14 +342,11 @@ class Uploader:
         """Abort after `error`; whether nothing of the upload is left."""
         cancelled = error is not None and not isinstance(error, Exception)
         span = CANCELLED_ABORT_TIME if cancelled else FAILED_ABORT_TIME
-        location = upload.job.location
+        name = upload.job.location.name
         with anyio.move_on_after(span, shield=True):
             try:
                 await self._retrier.run(
-                    location.name,
-                    self._control.abort_multipart_upload,
-                    location,
-                    upload.upload_id,
+                    name, self._objects.abort_multipart_upload, name, upload.upload_id
                 )
             except SealiftError:
                 return False

@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import itertools
+import random
 
 import pytest
+from awscrt.checksums import crc64nvme
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sealift import checksums
 from sealift.checksums import Digest, combine, crc64, decode, encode
 
 
@@ -33,6 +36,23 @@ def test_known_values() -> None:
 def test_agrees_with_the_definition(data: bytes) -> None:
     expected = slow_crc64(data)
     assert [crc64(form) for form in (data, bytearray(data), memoryview(data))] == [expected] * 3
+
+
+@given(st.binary(max_size=3000), st.integers(0, 2**64 - 1))
+def test_the_table_and_awscrt_agree(data: bytes, previous: int) -> None:
+    fresh = checksums._First()
+    by_table = fresh.crc64(data, previous)
+    assert fresh.fast is None
+    assert by_table == crc64nvme(data, previous)
+
+
+def test_more_than_a_little_is_left_to_awscrt() -> None:
+    data = random.Random(1).randbytes(checksums.TABLE_SIZE)
+    fresh = checksums._First()
+    assert fresh.crc64(data, 0) == crc64nvme(data)
+    assert fresh.fast is None
+    assert fresh.crc64(memoryview(data), 5) == crc64nvme(data, 5)
+    assert fresh.fast is crc64nvme
 
 
 @given(st.binary(max_size=2000), st.lists(st.integers(0, 2000), max_size=20))

@@ -1,22 +1,18 @@
-"""The commands. Each turns its arguments into one call of the engine.
+"""The commands as typer is shown them; `commands` has what they do.
 
-Heavy imports wait until a command runs, so that `--help` and completion answer at once.
+That is imported when a command runs, so that `--help` and completion answer at once.
 """
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from sealift import __version__
-from sealift.cli.shared import Shared, with_shared
-from sealift.model import Location
+from sealift.cli.shared import Shared
+from sealift.cli.typed import with_shared
 from sealift.plan import Naming
-
-if TYPE_CHECKING:
-    from sealift.engine import Engine
 
 app = typer.Typer(
     name="sealift",
@@ -24,18 +20,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-def run() -> None:
-    """Run the command line."""
-    if sys.platform == "win32":
-        sys.exit("sealift runs on Linux and macOS; on Windows use it in WSL")
-    from sealift.cli.harden import keep_memory_private
-    from sealift.descriptors import raise_limit
-
-    keep_memory_private()
-    raise_limit()
-    app()
 
 
 def _print_version(wanted: bool) -> None:
@@ -67,17 +51,9 @@ def put(
     ] = None,
 ) -> None:
     """Upload one file; without arguments what .env names."""
-    from sealift.cli.running import execute, usage_checked
+    from sealift.cli import commands
 
-    with usage_checked(shared) as settings:
-        path = file or settings.require_key()
-        default = Location(settings.require_bucket(), "" if file else path) if not uri else None
-        location = default or Location.parse(uri or "")
-
-    async def command(engine: Engine) -> None:
-        await engine.put(path, location)
-
-    execute(shared, settings, command, heading=f"put {path} to {location}")
+    commands.put(shared, file, uri)
 
 
 @app.command()
@@ -92,19 +68,9 @@ def get(
     ] = None,
 ) -> None:
     """Download one object and print where it is; without arguments what .env names."""
-    from sealift.cli.running import execute, usage_checked
+    from sealift.cli import commands
 
-    with usage_checked(shared) as settings:
-        if uri:
-            location = Location.parse(uri)
-        else:
-            location = Location(settings.require_bucket(), settings.require_key())
-    paths = []
-
-    async def command(engine: Engine) -> None:
-        paths.append(await engine.get(location, dest))
-
-    execute(shared, settings, command, heading=f"get {location}", answer=paths)
+    commands.get(shared, uri, dest)
 
 
 @app.command()
@@ -115,15 +81,9 @@ def cp(
     dst: Annotated[str, typer.Argument(help="Where it goes; one of the two is an s3:// URI.")],
 ) -> None:
     """Copy a file, tree, object or prefix, up or down. A trailing / means "the contents"."""
-    from sealift.cli.running import execute, usage_checked
+    from sealift.cli import commands
 
-    with usage_checked(shared) as settings:
-        pass
-
-    async def command(engine: Engine) -> None:
-        await engine.copy(src, dst)
-
-    execute(shared, settings, command, heading=f"cp {src} to {dst}")
+    commands.cp(shared, src, dst)
 
 
 @app.command()
@@ -139,15 +99,9 @@ def restore(
     ] = Naming.KEEP,
 ) -> None:
     """Bring back everything under a prefix: verified, durable, several at once."""
-    from sealift.cli.running import execute, usage_checked
+    from sealift.cli import commands
 
-    with usage_checked(shared) as settings:
-        location = Location.parse(uri)
-
-    async def command(engine: Engine) -> None:
-        await engine.restore(location, dest, names)
-
-    execute(shared, settings, command, heading=f"restore {location} to {dest}")
+    commands.restore(shared, uri, dest, names)
 
 
 @app.command()
@@ -159,16 +113,9 @@ def ls(
     ] = None,
 ) -> None:
     """List objects and prefixes; needs no customer key."""
-    from sealift.cli.listing import print_level
-    from sealift.cli.running import execute_quietly, usage_checked
+    from sealift.cli import commands
 
-    with usage_checked(shared) as settings:
-        location = Location.parse(uri) if uri else Location(settings.require_bucket())
-
-    async def command(engine: Engine) -> None:
-        await print_level(engine, location, as_json=shared.json)
-
-    execute_quietly(shared, settings, command, sealed=False)
+    commands.ls(shared, uri)
 
 
 @app.command()
@@ -180,20 +127,9 @@ def stat(
     ] = None,
 ) -> None:
     """Show an object's size, ETag, key id and checksum."""
-    from sealift.cli.listing import print_stat
-    from sealift.cli.running import execute_quietly, usage_checked
+    from sealift.cli import commands
 
-    with usage_checked(shared) as settings:
-        if uri:
-            location = Location.parse(uri)
-        else:
-            location = Location(settings.require_bucket(), settings.require_key())
-        key_id = settings.require_customer_key().key_id
-
-    async def command(engine: Engine) -> None:
-        await print_stat(engine, location, key_id, as_json=shared.json)
-
-    execute_quietly(shared, settings, command)
+    commands.stat(shared, uri)
 
 
 @app.command()

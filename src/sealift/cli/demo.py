@@ -26,7 +26,6 @@ from sealift.cli.running import fail, run_engine
 from sealift.cli.shared import Shared
 from sealift.console import open_console
 from sealift.console.text import escape, rate, size
-from sealift.control import open_control
 from sealift.embedded import S3Server, ministack
 from sealift.engine import Engine
 from sealift.errors import ObjectError, SealiftError
@@ -203,13 +202,14 @@ def _names(root: Path) -> set[str]:
 
 
 def _make_bucket(options: Options) -> None:
+    from sealift.control import open_control  # here: it loads botocore
+
     async def make() -> None:
         async with open_control(
             profile=None,
             region=options.region,
             endpoint_url=options.endpoint_url,
             ca_bundle=options.ca_bundle,
-            customer_key=None,
         ) as control:
             await control.create_bucket(BUCKET)
 

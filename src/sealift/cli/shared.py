@@ -1,20 +1,16 @@
 """The options that every command takes, before or after its name.
 
-They are the fields of `Shared`; `with_shared` adds them to a command's signature for typer, so each
-is written once.
+They are the fields of `Shared`, each written once. Their annotations are for typer: `typed` has it
+read them, and nothing is loaded for them here.
 """
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-_CONTEXT = "context"
+if TYPE_CHECKING:
+    import typer
 
 
 @dataclass(frozen=True)
@@ -72,40 +68,3 @@ class Shared:
             if (value := getattr(self, field.name)) != field.default
         }
         return replace(earlier, **given)
-
-
-def with_shared(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the shared options to a command whose first parameter is a `Shared`."""
-    own = list(inspect.signature(command).parameters.values())[1:]
-    hints = get_type_hints(command, include_extras=True)
-    shared_hints = get_type_hints(Shared, include_extras=True)
-    added = [
-        inspect.Parameter(
-            field.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=field.default,
-            annotation=shared_hints[field.name],
-        )
-        for field in fields(Shared)
-    ]
-    names = [parameter.name for parameter in added]
-
-    @functools.wraps(command)
-    def wrapper(**arguments: Any) -> Any:
-        context: typer.Context = arguments.pop(_CONTEXT)
-        shared = Shared(**{name: arguments.pop(name) for name in names})
-        context.obj = shared.over(context.obj or Shared())
-        return command(context.obj, **arguments)
-
-    parameters = [
-        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[parameter.name])
-        for parameter in own
-    ]
-    context = inspect.Parameter(_CONTEXT, inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
-    signature = inspect.Signature([context, *parameters, *added])
-    wrapper.__signature__ = signature  # type: ignore[attr-defined]
-    wrapper.__annotations__ = {
-        name: parameter.annotation for name, parameter in signature.parameters.items()
-    }
-    del wrapper.__wrapped__
-    return wrapper

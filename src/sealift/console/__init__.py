@@ -5,6 +5,7 @@ Import `open_console`; the modules below are its parts:
     text     escape, size, rate, duration, shorten      pure
     meter    throughput and time left                   pure
     summary  the end of a run in words                  pure
+    table    the end of a run for a terminal
     screen   Console: emit, the thread, the ending
     live plain jsonl quiet                              one console each
 """

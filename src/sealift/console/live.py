@@ -23,7 +23,8 @@ from rich.text import Text
 from sealift.console.frame import Frame
 from sealift.console.meter import Meter
 from sealift.console.screen import Clock, Console, announcement
-from sealift.console.summary import Outcome, Status, is_empty, table
+from sealift.console.summary import Outcome, Status, is_empty
+from sealift.console.table import table
 from sealift.events import Event
 
 _STYLES = {"FAILED": "bold red", "note": "yellow"}

@@ -5,11 +5,6 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from rich.console import Group, RenderableType
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
-
 from sealift.console.text import count, escape, frequency, rate, size, span
 from sealift.events import Tally
 
@@ -100,26 +95,3 @@ def lines(tally: Tally, outcome: Outcome) -> list[str]:
         title(tally, outcome),
         *(f"  {label:<10}{value}" for label, value in rows(tally, outcome)),
     ]
-
-
-def table(tally: Tally, outcome: Outcome) -> RenderableType:
-    """The summary for a terminal; the numbers come last, where the eye is."""
-    parts: list[RenderableType] = []
-    named = failed_names(tally)
-    if named:
-        parts.append(Text("failed objects", style="bold red"))
-    for name, error in named:
-        line = Text(name, style="bold" if error else "", overflow="fold")
-        if error:
-            line.append(f": {error}", style="not bold")
-        parts.append(Padding(line, (0, 0, 0, 2)))
-    bad = outcome.status is not Status.COMPLETE
-    parts.append(Text(title(tally, outcome), style="bold red" if bad else "bold green"))
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(no_wrap=True, style="dim")
-    grid.add_column(overflow="fold")
-    for label, value in rows(tally, outcome):
-        alarm = label == "failed" and tally.failed_count
-        grid.add_row(Text(f"  {label}"), Text(value, style="bold red" if alarm else ""))
-    parts.append(grid)
-    return Group(*parts)

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import re
 
-from rich.cells import cell_len
-
 from sealift.model import KiB
 
 ELLIPSIS = "…"
@@ -94,6 +92,8 @@ def percent(done: float, total: float) -> str:
 
 def shorten(name: str, width: int) -> str:
     """`name` in at most `width` terminal cells; what is too much is left out in the middle."""
+    from rich.cells import cell_len
+
     if cell_len(name) <= width:
         return name
     if width < 1:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import socket
+import sys
 import time
-import urllib.request
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -55,6 +56,10 @@ class Server:
 
 def find_proxy(server: Server) -> Proxy | None:
     """The proxy that the environment names for `server`, or None."""
+    if sys.platform != "darwin" and not any(name.lower().endswith("_proxy") for name in os.environ):
+        return None
+    import urllib.request
+
     if urllib.request.proxy_bypass(server.host):
         return None
     url = urllib.request.getproxies().get("https")

@@ -222,7 +222,7 @@ class ObjectClient:
         room = memoryview(mmap.mmap(-1, MAX_PAGE_SIZE))
         reply = await self._pool.exchange("GET", request, None, room)
         if reply.error_body is not None:
-            raise _error("ListObjectsV2", reply, sealed=False)
+            raise error_of("ListObjectsV2", reply, sealed=False)
         if reply.too_long:
             raise ProtocolError(
                 f"ListObjectsV2: a page of more than {MAX_PAGE_SIZE} bytes", cause=Cause.PERMANENT
@@ -239,7 +239,7 @@ class ObjectClient:
         if head.status == 412:
             raise ObjectChangedError("the object was replaced while it was being read")
         if reply.error_body is not None:
-            raise _error("GetObject", reply, sealed=bool(self._seal))
+            raise error_of("GetObject", reply, sealed=bool(self._seal))
         self._check_echo("GetObject", head)
         if reply.too_long:
             raise ObjectChangedError("the object is longer than planned: it was replaced")
@@ -272,7 +272,7 @@ class ObjectClient:
     def _stored(self, operation: str, reply: Reply, crc: str) -> Stored:
         head = reply.head
         if reply.error_body is not None:
-            raise _error(operation, reply, sealed=bool(self._seal))
+            raise error_of(operation, reply, sealed=bool(self._seal))
         self._check_echo(operation, head)
         etag = head.get(b"etag")
         if not etag:
@@ -332,7 +332,8 @@ class ObjectClient:
             raise error
 
 
-def _error(operation: str, reply: Reply, *, sealed: bool) -> ReplyError:
+def error_of(operation: str, reply: Reply, *, sealed: bool) -> ReplyError:
+    """The error that a reply tells; `sealed` says that a customer key was sent."""
     head = reply.head
     code, text = parse_error_body(reply.error_body or b"")
     headers = {key.decode(): value.decode("latin-1") for key, value in head.headers.items()}
@@ -340,7 +341,7 @@ def _error(operation: str, reply: Reply, *, sealed: bool) -> ReplyError:
 
 
 def not_sealed_message(operation: str) -> str:
-    """The words for a reply without the SSE-C echo; the control plane uses them too."""
+    """The words for a reply without the SSE-C echo."""
     if operation in ("GetObject", "HeadObject"):
         return f"{operation}: the server does not say that the object is sealed with this key"
     if operation == "CreateMultipartUpload":
@@ -374,10 +375,11 @@ def _matching(reply: Reply, span: ByteRange | None) -> Received:
         total = int(total_text)
     elif head.status != 200:
         raise IntegrityError(f"the server answered {head.status} to a GET without a range")
-    return Received(reply.size, total, etag, _facts(head))
+    return Received(reply.size, total, etag, facts_of(head))
 
 
-def _facts(head: Head) -> FileFacts:
+def facts_of(head: Head) -> FileFacts:
+    """What the head of a GET or HEAD says of the file."""
     metadata = {
         name: value for name, field in _METADATA_FIELDS.items() if (value := head.get(field))
     }

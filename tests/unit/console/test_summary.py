@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 from rich.console import Console as RichConsole
 
-from sealift.console.summary import Outcome, Status, is_empty, lines, table
+from sealift.console.summary import Outcome, Status, is_empty, lines
+from sealift.console.table import table
 from sealift.errors import LocalFileError, NetworkError
 from sealift.events import Failed, Finished, PlanComplete, Planned, Retried, Skipped, Tally
 from sealift.model import Job, MiB

@@ -1,0 +1,233 @@
+"""The rarer requests to a bucket, each one attempt: what comes before and after an object's bytes.
+
+`reach`, HeadObject, DeleteObject, and Create-, Complete- and AbortMultipartUpload. The customer key
+goes on every request that S3 lets carry it. See `operations` for what all requests share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sealift.checksums import encode
+from sealift.errors import (
+    IntegrityError,
+    NotSealedError,
+    ObjectError,
+    ProtocolError,
+    ReplyError,
+    WrongCustomerKeyError,
+)
+from sealift.keys import KEY_MD5_HEADER
+from sealift.metadata import PREFIX, FileFacts
+from sealift.model import KiB, PartDone
+from sealift.replies import http_seconds
+from sealift.wire.http1 import Head
+from sealift.wire.listing import parse_page
+from sealift.wire.multipart import completed_etag, is_error, part_list, upload_id
+from sealift.wire.operations import (
+    CRC_HEADER,
+    Headers,
+    ObjectClient,
+    error_of,
+    facts_of,
+)
+from sealift.wire.receiving import Reply
+from sealift.wire.sigv4 import query_string
+
+# The replies to Create and Complete are below 4 KiB, and a listing of no names is.
+ROOM_SIZE = 64 * KiB
+_CHECKSUM_TYPE = "x-amz-checksum-type"
+_WHOLE = "FULL_OBJECT"
+
+
+@dataclass(frozen=True, slots=True)
+class HeadFacts:
+    """What HEAD says of an object. `modified` in seconds since the epoch.
+
+    `sealed` says that the reply echoed the customer key that was sent (or that none was sent).
+    """
+
+    size: int
+    etag: str
+    version_id: str | None
+    modified: float
+    storage_class: str
+    content_type: str
+    key_md5: str | None
+    facts: FileFacts
+    sealed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MultipartStart:
+    """A created upload. `whole_crc` says that the server will keep a CRC64NVME of the whole."""
+
+    upload_id: str
+    whole_crc: bool
+
+
+class BucketClient(ObjectClient):
+    """All that is asked of one bucket under one customer key (None: no SSE-C)."""
+
+    async def reach(self) -> None:
+        """Ask whether bucket, endpoint, credentials and clock are right: a listing of no names.
+
+        A HEAD would not do: its errors have no body to tell what is wrong.
+        """
+        query = query_string(
+            [("list-type", "2"), ("encoding-type", "url"), ("max-keys", "0"), ("prefix", "")]
+        )
+        path = self._bucket.base_path.removesuffix("/") or "/"
+        body = await self._ask("ListObjectsV2", "GET", path, query, {})
+        parse_page(body[1])
+
+    async def head_object(self, name: str, *, check_echo: bool = True) -> HeadFacts:
+        """HEAD with the customer key, its echo checked."""
+        path = self._path(name)
+        headers = self._seal | {"x-amz-checksum-mode": "ENABLED"}
+        try:
+            reply, _ = await self._ask("HeadObject", "HEAD", path, "", headers)
+        except WrongCustomerKeyError as error:
+            raise await self._told_by_get(path, error) from None
+        head = reply.head
+        if check_echo:
+            self._check_echo("HeadObject", head)
+        modified = http_seconds(head.get(b"last-modified")) or 0.0
+        return HeadFacts(
+            size=_size(head),
+            etag=_required("HeadObject", head, b"etag"),
+            version_id=head.get(b"x-amz-version-id"),
+            modified=modified,
+            storage_class=head.get(b"x-amz-storage-class") or "STANDARD",
+            content_type=head.get(b"content-type") or "",
+            key_md5=head.get(KEY_MD5_HEADER.encode()),
+            facts=facts_of(head),
+            sealed=self._echoed(head),
+        )
+
+    async def _told_by_get(self, path: str, bare: ReplyError) -> ObjectError:
+        """What a refused HEAD meant, which has no body to tell: the error of a GET of one byte.
+
+        A wrong key, expired credentials and a wrong clock all answer 400 or 403 to HEAD.
+        """
+        headers = self._seal | {"range": "bytes=0-0"}
+        try:
+            await self._ask("HeadObject", "GET", path, "", headers)
+        except ReplyError as told:
+            return bare if told.status == 416 else told
+        except ObjectError as failed:
+            return failed
+        return bare
+
+    async def delete_object(self, name: str, version_id: str | None = None) -> None:
+        """DeleteObject; with `version_id` that version for good."""
+        query = "" if version_id is None else query_string([("versionId", version_id)])
+        await self._ask("DeleteObject", "DELETE", self._path(name), query, {})
+
+    # Multipart uploads
+
+    async def create_multipart_upload(
+        self, name: str, content_type: str | None, facts: FileFacts, *, whole_crc: bool
+    ) -> MultipartStart:
+        """CreateMultipartUpload; with `whole_crc` the server is asked to keep the whole's CRC."""
+        headers = self._seal | {PREFIX + key: value for key, value in facts.metadata().items()}
+        if content_type is not None:
+            headers["content-type"] = content_type
+        if whole_crc:
+            headers |= {"x-amz-checksum-algorithm": "CRC64NVME", _CHECKSUM_TYPE: _WHOLE}
+        reply, body = await self._ask(
+            "CreateMultipartUpload", "POST", self._path(name), "uploads=", headers, b""
+        )
+        created = upload_id(body)
+        try:
+            self._check_echo("CreateMultipartUpload", reply.head)
+        except NotSealedError as error:
+            try:
+                await self.abort_multipart_upload(name, created)
+            except ObjectError:
+                error.hint = f"the unfinished upload {created} is still on the server"
+            raise
+        return MultipartStart(created, reply.head.get(_CHECKSUM_TYPE.encode()) == _WHOLE)
+
+    async def complete_multipart_upload(
+        self, name: str, upload_id: str, parts: Sequence[PartDone], crc: int | None
+    ) -> tuple[str, bool]:
+        """CompleteMultipartUpload; returns the ETag and whether the reply echoed the customer key.
+
+        With `crc` the server holds a CRC64NVME of every part and compares the whole to `crc`.
+        """
+        headers = self._seal | {"content-type": "application/xml"}
+        if crc is not None:
+            headers |= {CRC_HEADER: encode(crc), _CHECKSUM_TYPE: _WHOLE}
+        reply, body = await self._ask(
+            "CompleteMultipartUpload",
+            "POST",
+            self._path(name),
+            query_string([("uploadId", upload_id)]),
+            headers,
+            part_list(parts, with_crc=crc is not None),
+        )
+        etag = completed_etag(body)
+        if etag is None:  # an empty or foreign body (measured: three peers call it success)
+            raise IntegrityError("CompleteMultipartUpload: the reply names no ETag")
+        return etag, self._echoed(reply.head)
+
+    async def abort_multipart_upload(self, name: str, upload_id: str) -> None:
+        """AbortMultipartUpload; an upload that is gone already is no error."""
+        query = query_string([("uploadId", upload_id)])
+        try:
+            await self._ask("AbortMultipartUpload", "DELETE", self._path(name), query, {})
+        except ReplyError as error:
+            if error.status != 404:
+                raise
+
+    # All of them
+
+    async def _ask(
+        self,
+        operation: str,
+        method: str,
+        path: str,
+        query: str,
+        headers: Headers,
+        content: bytes | None = None,
+    ) -> tuple[Reply, bytes]:
+        """The reply to a request and its body; an error, also one of status 200, is raised."""
+        sealed = KEY_MD5_HEADER in headers
+        size = None if content is None else len(content)
+        request = self._request(method, path, query, headers, size)
+        room = memoryview(bytearray(ROOM_SIZE))
+        reply = await self._pool.exchange(
+            method, request, memoryview(content) if content else None, room
+        )
+        body = bytes(room[: reply.size])
+        if reply.error_body is not None:
+            raise error_of(operation, reply, sealed=sealed)
+        if is_error(body):
+            failed = replace(reply.head, status=500)
+            raise error_of(operation, replace(reply, head=failed, error_body=body), sealed=sealed)
+        return reply, body
+
+    def _echoed(self, head: Head) -> bool:
+        """Whether the reply says that the object is sealed with the customer key sent, if any."""
+        try:
+            self._check_echo("HeadObject", head)
+        except NotSealedError:
+            return False
+        return True
+
+
+def _required(operation: str, head: Head, name: bytes) -> str:
+    """A header that no reply may lack."""
+    value = head.get(name)
+    if not value:
+        raise ProtocolError(f"{operation}: the reply has no {name.decode()}")
+    return value
+
+
+def _size(head: Head) -> int:
+    text = _required("HeadObject", head, b"content-length")
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise ProtocolError("HeadObject: the reply has a size that is no number")
+    return int(text)

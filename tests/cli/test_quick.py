@@ -1,0 +1,124 @@
+"""What is read without typer is what typer reads."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+import pytest
+import typer.main
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from sealift.cli import commands, quick
+from sealift.cli.app import app
+from sealift.cli.shared import Shared
+from sealift.plan import Naming
+
+OPTIONS = [f"--{field.name.replace('_', '-')}" for field in fields(Shared)]
+WORDS = [
+    *commands.COMMANDS, *OPTIONS, *OPTIONS, "demo", "-j", "-q", "--help", "-h", "--version",
+    "--names", "--", "-", "", "8", "0", "-5", "08", "+8", "1_000", "8.0", "many", "x", "s3://b/ü ",
+    "a=b", "-j8", "--region=x", "--quiet=1", "--no-quiet", "uuid", "\udcff", "--prof", "٣",
+    "9999999999",
+]  # fmt: skip
+
+
+def by_typer(words: list[str]) -> quick.Line | None:
+    """What typer would have run, or None where it runs nothing."""
+    ran: list[quick.Line] = []
+
+    def record(name: str) -> Callable[..., None]:
+        def run(shared: Shared, *arguments: Any) -> None:
+            ran.append(quick.Line(name, shared, list(arguments)))
+
+        return run
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in commands.COMMANDS:
+            patch.setattr(commands, name, record(name))
+        try:
+            app(words, prog_name="sealift")
+        except SystemExit as end:
+            if end.code:
+                return None
+    return ran[0] if ran else None
+
+
+def filled(line: quick.Line) -> quick.Line:
+    """With the defaults of the arguments that were left out."""
+    defaults = {"restore": ["tmp/", Naming.KEEP]}.get(line.command, [None, None])
+    count = {"put": 2, "get": 2, "cp": 2, "restore": 3, "ls": 1, "stat": 1}[line.command]
+    given_count = len(line.arguments)
+    missing = defaults[given_count - count :] if given_count < count else []
+    return line._replace(arguments=[*line.arguments, *missing])
+
+
+@settings(max_examples=400, deadline=None)
+@given(words=st.lists(st.sampled_from(WORDS), max_size=7))
+@example(words=["put"])
+@example(words=["cp", "a", "b"])
+@example(words=["--quiet", "-j", "8", "cp", "-j", "9", "a", "--json", "b", "--region", "x"])
+@example(words=["restore", "s3://b/", "--profile", "p", "back"])
+@example(words=["ls", "--region", ""])
+@example(words=["stat", "--concurrency", "8", "s3://b/x"])
+@example(words=["get", "--memory", "1GiB", "s3://b/x", "-"])
+def test_typer_reads_the_same(words: list[str]) -> None:
+    line = quick.read(words)
+    if line is not None:
+        assert filled(line) == by_typer(words)
+
+
+@pytest.mark.parametrize("command", commands.COMMANDS)
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_shared_option_is_read(command: str, option: str) -> None:
+    field = option[2:].replace("-", "_")
+    is_flag = Shared.__dataclass_fields__[field].default is False
+    words = [option] if is_flag else [option, "7"]
+    arguments = ["a"] * {"cp": 2, "restore": 1}.get(command, 0)
+    for line in ([command, *words, *arguments], [*words, command, *arguments]):
+        read = quick.read(line)
+        assert read is not None
+        assert read.shared == Shared(**{field: True if is_flag else 7 if "conc" in field else "7"})
+        assert filled(read) == by_typer(line)
+
+
+def test_every_command_is_known_but_the_demo() -> None:
+    known = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    assert known - {"demo"} == set(commands.COMMANDS)
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["demo"], ["put", "-h"], [], ["cp", "a"], ["put", "--x"]]
+)
+def test_the_rest_is_for_typer(words: list[str]) -> None:
+    assert quick.read(words) is None
+
+
+def test_plain_command_lines_load_no_typer(work: object) -> None:
+    code = (
+        "import sys; sys.argv[1:] = ['put', '--profile', 'nobody']\n"
+        "from sealift.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit as end: print(end.code, {'typer', 'pydantic', 'rich.console'} "
+        "& set(sys.modules))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=50
+    )
+    assert ended.stdout == "2 set()\n", ended
+
+
+@pytest.mark.usefixtures("server")
+def test_a_reader_that_has_seen_enough(work: object) -> None:
+    command = f"'{sys.executable}' -m sealift"
+    assert os.system(f"{command} put --quiet") == 0
+    ended = subprocess.run(
+        ["/bin/bash", "-c", f"(sleep 1; {command} ls; echo $? >&2) | true"],
+        capture_output=True, text=True, check=False, timeout=50,
+    )  # fmt: skip
+    assert ended.stderr == "1\n"
