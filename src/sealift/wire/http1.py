@@ -86,11 +86,11 @@ def parse_head(
     then pass this `end` as `start` of the next call, so that no byte is searched twice.
     ProtocolError as soon as the bytes cannot become a head within the limits.
     """
-    if buffer[:7] != _START and not _START.startswith(bytes(buffer[: min(end, 7)])):
-        raise ProtocolError("the reply is not HTTP/1.x")
     # Up to two bytes of the blank line may lie before `start`.
     blank = _BLANK_LINE.search(buffer, max(start - 2, 0), min(end, MAX_HEAD_SIZE))
     if blank is None:
+        if not _START.startswith(bytes(buffer[: min(end, 7)])):
+            raise ProtocolError("the reply is not HTTP/1.x")
         if end >= MAX_HEAD_SIZE:
             raise ProtocolError(f"the head of the reply is longer than {MAX_HEAD_SIZE} bytes")
         return None
@@ -116,16 +116,19 @@ def _parse_status_line(line: bytes) -> tuple[int, int, str]:
 
 def _parse_fields(lines: list[bytes]) -> dict[bytes, bytes]:
     """Field lines as a mapping (RFC 9112 section 5, RFC 9110 section 5.3)."""
-    headers: dict[bytes, bytes] = {}
-    for line in lines:
-        name, value = _parse_field(line)
-        if name in headers:
-            known = headers[name]
-            if name != b"content-length":
-                value = known + b", " + value
-            elif value != known:
-                raise ProtocolError("the reply has two different Content-Length headers")
-        headers[name] = value
+    fields = list(map(_parse_field, lines))
+    headers = dict(fields)
+    if len(headers) == len(fields):
+        return headers
+    headers.clear()
+    for name, value in fields:
+        known = headers.get(name)
+        if known is None:
+            headers[name] = value
+        elif name != b"content-length":
+            headers[name] = known + b", " + value
+        elif value != known:
+            raise ProtocolError("the reply has two different Content-Length headers")
     return headers
 
 
@@ -217,8 +220,8 @@ def keeps_alive(head: Head, framing: Framing) -> bool:
     if framing.kind is BodyKind.UNTIL_CLOSE or head.status == 101:
         return False
     value = head.headers.get(b"connection")
-    if value is None:
-        return head.minor >= 1
+    if value is None or value == b"keep-alive":
+        return head.minor >= 1 or value is not None
     options = {option.strip(b" \t") for option in value.lower().split(b",")}
     return b"close" not in options and (head.minor >= 1 or b"keep-alive" in options)
 

@@ -277,8 +277,8 @@ class ObjectClient:
         etag = head.get(b"etag")
         if not etag:
             raise IntegrityError(f"the reply to {operation} names no ETag")
-        echoed = head.get(_CRC_FIELD)
-        if echoed is not None and echoed != crc:
+        echoed = head.headers.get(_CRC_FIELD)
+        if echoed is not None and echoed != crc.encode():
             raise IntegrityError(f"{operation}: the server stored other bytes than were sent")
         return Stored(etag, head.get(b"x-amz-version-id"), echoed is not None)
 

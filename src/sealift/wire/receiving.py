@@ -59,33 +59,30 @@ class Receiver:
     `scratch` takes what does not land in `room`; a head longer than it gets a buffer of its own.
     """
 
-    __slots__ = (
-        "_decoder", "_direct", "_error_body", "_excess", "_filled", "_framing", "_left", "_method",
-        "_room", "_scratch", "_searched", "ended", "head", "heard", "size", "state", "too_long",
-    )  # fmt: skip
+    # Where each reply begins: on the class, for one receiver is made per request.
+    state = State.HEAD
+    ended = False
+    head: Head | None = None
+    heard = False
+    size = 0
+    too_long = False
+    _filled = _searched = _left = _excess = 0
+    _framing = Framing(BodyKind.NONE)
+    _decoder: ChunkedDecoder | None = None
+    _direct = False
+    _error_body: bytearray | None = None
 
     def __init__(self, method: str, room: memoryview, scratch: bytearray) -> None:
-        self.state = State.HEAD
-        self.ended = False
-        self.head: Head | None = None
-        self.heard = False
-        self.size = 0
-        self.too_long = False
         self._method = method
         self._room = room
         self._scratch = scratch
-        self._filled = self._searched = self._left = self._excess = 0
-        self._framing = Framing(BodyKind.NONE)
-        self._decoder: ChunkedDecoder | None = None
-        self._direct = False
-        self._error_body: bytearray | None = None
 
     def buffer(self) -> memoryview:
         """Where the next bytes are to be written; never empty before the reply has ended."""
         if self._direct:
             return self._room[self.size : self.size + self._left]
         view = memoryview(self._scratch)
-        return view[self._filled :] if self.state is State.HEAD else view
+        return view[self._filled :] if self._filled and self.state is State.HEAD else view
 
     def updated(self, nbytes: int) -> int:
         """Take `nbytes` that were written to `buffer`; returns how many landed in the room.
@@ -161,16 +158,13 @@ class Receiver:
         self._begin_body(head)
         if self.state is not State.BODY:
             return
+        kind = self._framing.kind
         if body_start < self._filled:
             self._take(memoryview(self._scratch)[body_start : self._filled])
-        elif self._framing.kind is BodyKind.NONE or (
-            self._framing.kind is BodyKind.LENGTH and not self._left
-        ):
+        elif not self._left and (kind is BodyKind.LENGTH or kind is BodyKind.NONE):
             self._end(excess=0)
         self._direct = (
-            self.state is State.BODY
-            and self._framing.kind is BodyKind.LENGTH
-            and self._error_body is None
+            self.state is State.BODY and kind is BodyKind.LENGTH and self._error_body is None
         )
 
     def _begin_body(self, head: Head) -> None:
