@@ -139,10 +139,10 @@ def run_engine(options: Options, reporter: Reporter | None, command: Command) ->
 
     async def work() -> None:
         async with Engine(options, reporter) as engine:
+            gc.freeze()  # what was imported, perhaps botocore, stays
+            gc.enable()
             await command(engine)
 
-    gc.freeze()
-    gc.enable()
     use_uvloop = importlib.util.find_spec("uvloop") is not None
     anyio.run(_interruptible, work, backend="asyncio", backend_options={"use_uvloop": use_uvloop})
 
