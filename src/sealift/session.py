@@ -59,7 +59,7 @@ class Session:
     async def __aenter__(self) -> Session:
         self._direct = self._find_direct()
         if self._direct is None:
-            await self._open_control()
+            await self._use_control()
         else:
             client_context(self._direct.ca_bundle)  # a bundle that cannot be read shows now
         return self
@@ -79,8 +79,7 @@ class Session:
         """
         client = self._clients.get(bucket)
         if client is None:
-            client = await self._reach_directly(bucket) or await self._reach_located(bucket)
-            self._clients[bucket] = client
+            client = self._clients[bucket] = await self._reach(bucket)
         return client
 
     async def keep_credentials(self) -> None:
@@ -94,35 +93,41 @@ class Session:
 
     # First contact
 
-    async def _reach_directly(self, bucket: str) -> BucketClient | None:
-        """The client by the environment alone; None when that does not lead to the bucket."""
+    async def _reach(self, bucket: str) -> BucketClient:
+        """The client by the environment alone where it says how, else by botocore's rules."""
         direct = self._direct
         reached = None if direct is None else direct.bucket(bucket)
-        if direct is None or reached is None:
-            return None
+        if direct is not None and reached is not None:
+            if self._identity is None:
+                self._identity = Identity(direct.credentials)
+            client = self._make_client(direct.server, reached, direct.ca_bundle, self._identity)
+        else:
+            client = await self._locate(bucket)
+        if await self._answers(client, bucket):
+            return client
+        control = await self._use_control()
+        control.identity = self._identity
+        with _settings_checked():
+            await self._brief_retrier().run(bucket, control.reach, bucket)
+        return await self._locate(bucket)  # in the region that botocore has learned by now
+
+    async def _locate(self, bucket: str) -> BucketClient:
+        control = await self._use_control()
         if self._identity is None:
-            self._identity = Identity(direct.credentials)
-        client = self._make_client(direct.server, reached, direct.ca_bundle, self._identity)
+            self._identity = Identity(await control.credentials())
+        server, reached = await control.locate(bucket)
+        return self._make_client(server, reached, control.ca_bundle, self._identity)
+
+    async def _answers(self, client: BucketClient, bucket: str) -> bool:
+        """Whether the settings hold; False when the server says that the bucket is elsewhere."""
         with _settings_checked():
             try:
                 await self._brief_retrier().run(bucket, client.reach)
             except ReplyError as error:
                 if not _is_elsewhere(error):
                     raise
-                return None
-        return client
-
-    async def _reach_located(self, bucket: str) -> BucketClient:
-        """The client by botocore's rules."""
-        control = self._control or await self._open_control()
-        if self._identity is None:
-            self._identity = Identity(await control.credentials())
-        control.identity = self._identity
-        with _settings_checked():
-            await self._brief_retrier().run(bucket, control.reach, bucket)
-        # botocore has learned the bucket's region by now, if it is another.
-        server, reached = await control.locate(bucket)
-        return self._make_client(server, reached, control.ca_bundle, self._identity)
+                return False
+        return True
 
     def _make_client(
         self, server: Server, reached: Bucket, ca_bundle: str | None, identity: Identity
@@ -147,7 +152,10 @@ class Session:
             ca_bundle=options.ca_bundle,
         )
 
-    async def _open_control(self) -> Control:
+    async def _use_control(self) -> Control:
+        """The control plane, opened when it is first needed."""
+        if self._control is not None:
+            return self._control
         from sealift.control import open_control  # here: it loads botocore
 
         options = self._options

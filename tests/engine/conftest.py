@@ -133,8 +133,8 @@ def dialect() -> Dialect:
 def credentials_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The only AWS settings there are."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE",
-                 "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_CA_BUNDLE", "HTTPS_PROXY",
-                 "https_proxy", "NO_PROXY", "no_proxy"):  # fmt: skip
+                 "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_CA_BUNDLE", "AWS_REGION",
+                 "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"):  # fmt: skip
         monkeypatch.delenv(name, raising=False)
     file = tmp_path / "credentials"
     write_credentials(file, "TOKEN-1")

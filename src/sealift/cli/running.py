@@ -139,12 +139,12 @@ def run_engine(options: Options, reporter: Reporter | None, command: Command) ->
 
     async def work() -> None:
         async with Engine(options, reporter) as engine:
+            gc.freeze()  # what was imported, perhaps botocore, stays
+            # Transfers leave no cycles behind: looking every 700 objects is 5 % of a small one.
+            gc.set_threshold(50_000)
+            gc.enable()
             await command(engine)
 
-    gc.freeze()
-    # Transfers leave no cycles behind: looking for some every 700 objects is 5 % of a small one.
-    gc.set_threshold(50_000)
-    gc.enable()
     use_uvloop = importlib.util.find_spec("uvloop") is not None
     anyio.run(_interruptible, work, backend="asyncio", backend_options={"use_uvloop": use_uvloop})
 

@@ -93,10 +93,9 @@ class Control:
             sign_again(request, self.identity)
 
     async def reach(self, bucket: str) -> None:
-        """Ask whether bucket, endpoint, credentials and clock are right: a listing of no names.
+        """A listing of no names, for a bucket that is in another region than it was looked for.
 
-        botocore follows a redirect to the bucket's region, and remembers it. A HEAD would not do:
-        its errors have no body to tell what is wrong.
+        botocore follows a redirect to the bucket's region, and remembers it for `locate`.
         """
         with translated("ListObjectsV2"):
             await self._client.list_objects_v2(Bucket=bucket, MaxKeys=0)
