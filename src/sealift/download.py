@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
 from sealift.checksums import combine, crc64
 from sealift.errors import IntegrityError, NotSealedError, ObjectChangedError, ObjectError
@@ -36,8 +37,7 @@ class _Download:
     crcs: dict[int, tuple[int, int]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Fetched:
+class _Fetched(NamedTuple):
     """A whole object in memory, and where it goes."""
 
     job: Job

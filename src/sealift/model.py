@@ -85,8 +85,7 @@ class PartDone:
     crc: int
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteObject:
+class RemoteObject(NamedTuple):
     """One object as LIST shows it; `modified` is in seconds since the epoch."""
 
     name: str

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from sealift.errors import Cause, ReplyError, WrongCustomerKeyError
 
@@ -140,6 +141,7 @@ def _retry_after(value: str | None) -> float | None:
     return float(value[:6])
 
 
+@lru_cache(maxsize=256)
 def http_seconds(date: str | None) -> float | None:
     """An HTTP date (RFC 9110 section 5.6.7) in seconds since the epoch; None if unreadable."""
     if date is None:

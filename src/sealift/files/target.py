@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
+import re
 import secrets
 import stat
 import threading
@@ -26,6 +28,9 @@ TEMPORARY_SUFFIX = ".tmp"
 KEPT_DIRECTORY_COUNT = 64
 MAX_COMPONENT_SIZE = 255
 
+# A component that needs a closer look.
+_ODD = re.compile(r"/\.{0,2}/|\0")
+
 
 def split_name(name: str) -> list[str]:
     """The components of an object's name as a path below the target.
@@ -33,6 +38,8 @@ def split_name(name: str) -> list[str]:
     UnsafeNameError for names that no path can stand for exactly, or that would leave the target.
     """
     parts = name.split("/")
+    if name.isascii() and len(name) <= MAX_COMPONENT_SIZE and not _ODD.search(f"/{name}/"):
+        return parts
     for part in parts:
         if part in ("", ".", ".."):
             raise UnsafeNameError(
@@ -89,11 +96,14 @@ def _check_replaceable(name: str, directory: int) -> None:
 
 
 class _Directory:
-    __slots__ = ("fd", "path", "users")
+    """An open directory. `is_new` says that it was made here, so that nothing else is in it."""
 
-    def __init__(self, fd: int, path: tuple[str, ...]) -> None:
+    __slots__ = ("fd", "is_new", "path", "users")
+
+    def __init__(self, fd: int, path: tuple[str, ...], is_new: bool) -> None:
         self.fd = fd
         self.path = path
+        self.is_new = is_new
         self.users = 0
 
 
@@ -144,6 +154,8 @@ class Target:
         self._open: dict[tuple[str, ...], _Directory] = {}
         self._idle: OrderedDict[tuple[str, ...], None] = OrderedDict()
         self._files: set[TargetFile] = set()
+        self._temporary = TEMPORARY_PREFIX + secrets.token_hex(8)
+        self._numbers = itertools.count()
         self._umask = os.umask(0o077)
         os.umask(self._umask)
         try:
@@ -151,7 +163,7 @@ class Target:
             fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as reason:
             raise LocalFileError("make the directory", root, reason) from None
-        self._root = _Directory(fd, ())
+        self._root = _Directory(fd, (), is_new=False)
         self._root.users = 1
         self._open[()] = self._root
 
@@ -162,10 +174,11 @@ class Target:
         """
         shown = "/".join(parts)
         directory = self._enter(tuple(parts[:-1]), shown)
-        temporary = f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
+        temporary = f"{self._temporary}-{next(self._numbers)}{TEMPORARY_SUFFIX}"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            _check_replaceable(parts[-1], directory.fd)
+            if not directory.is_new:
+                _check_replaceable(parts[-1], directory.fd)
             fd = os.open(temporary, flags, 0o600, dir_fd=directory.fd)
         except OSError as reason:
             self._leave(directory)
@@ -257,10 +270,10 @@ class Target:
             while path[:depth] not in self._open:
                 depth -= 1
             fd = self._open[path[:depth]].fd
-            owned = False
+            owned = is_new = False
             try:
                 for component in path[depth:]:
-                    inner = self._step(component, fd)
+                    inner, is_new = self._step(component, fd)
                     if owned:
                         os.close(fd)
                     fd, owned = inner, True
@@ -268,21 +281,24 @@ class Target:
                 if owned:
                     os.close(fd)
                 raise LocalFileError("write", shown, reason) from None
-            directory = _Directory(fd, path)
+            directory = _Directory(fd, path, is_new)
             directory.users = 1
             self._open[path] = directory
             return directory
 
     @staticmethod
-    def _step(component: str, parent: int) -> int:
+    def _step(component: str, parent: int) -> tuple[int, bool]:
+        """A directory below `parent`, and whether it was made for this."""
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            return os.open(component, flags, dir_fd=parent)
+            return os.open(component, flags, dir_fd=parent), False
         except FileNotFoundError:
+            is_new = False
             with contextlib.suppress(FileExistsError):
                 os.mkdir(component, 0o777, dir_fd=parent)
+                is_new = True
                 os.fsync(parent)
-            return os.open(component, flags, dir_fd=parent)
+            return os.open(component, flags, dir_fd=parent), is_new
         except NotADirectoryError:
             # Linux answers ENOTDIR to a link as well; say which it is.
             if stat.S_ISLNK(os.lstat(component, dir_fd=parent).st_mode):

@@ -196,10 +196,7 @@ class Connection(asyncio.BufferedProtocol):
         self._counted = 0
         self._active = True
         try:
-            if self._send_joined(head, body):
-                self._sent = True
-            else:
-                self._sent = await self._send(head, body)
+            self._sent = self._send_joined(head, body) or await self._send(head, body)
             while not self._is_over():
                 await self._wait()
             return self._outcome(receiver)

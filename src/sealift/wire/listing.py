@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote_plus
 from xml.parsers import expat
@@ -175,6 +176,7 @@ def _url_decoded(text: str) -> str:
     return unquote_plus(text.replace("%2F", "/"))
 
 
+@lru_cache(maxsize=256)
 def _seconds(date: str) -> float:
     """An ISO 8601 date in seconds since the epoch; without a zone it is UTC."""
     try:

@@ -380,8 +380,11 @@ def _matching(reply: Reply, span: ByteRange | None) -> Received:
 
 def facts_of(head: Head) -> FileFacts:
     """What the head of a GET or HEAD says of the file."""
+    headers = head.headers
     metadata = {
-        name: value for name, field in _METADATA_FIELDS.items() if (value := head.get(field))
+        name: headers[field].decode("latin-1")
+        for name, field in _METADATA_FIELDS.items()
+        if field in headers
     }
     checksum = head.get(_CRC_FIELD)
     facts = FileFacts.from_reply(metadata, checksum, None)
