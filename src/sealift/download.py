@@ -63,6 +63,7 @@ class Downloader:
         self._memory = resources.memory
         self._retrier = resources.retrier
         self._spread = resources.spread
+        self._note_done = resources.note_done
         self._range_size = min(part_size, MAX_RANGE_SIZE)
         self._target = target
 
@@ -158,6 +159,7 @@ class Downloader:
     async def _get_whole(self, job: Job, room: memoryview) -> _Fetched:
         parts = split_name(job.path)
         received = await self._objects.get_object(job.location.name, room, None, None, job)
+        self._note_done()
         if received.size != job.size:
             job.moved -= received.size
             raise ObjectChangedError("the object is shorter than planned: it was replaced")

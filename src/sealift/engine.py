@@ -292,7 +292,6 @@ class Engine:
                 self.emit(Failed(job.location.name, outcome, job))
             else:
                 self.emit(Finished(job, outcome))
-            schedule.note_done()
 
         async def run_batch(jobs: list[Job]) -> None:
             for job in jobs:
@@ -328,6 +327,7 @@ class Engine:
             memory=self._memory,
             retrier=self._session.retrier,
             spread=schedule.spread,
+            note_done=schedule.note_done,
         )
 
     async def _list(

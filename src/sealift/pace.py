@@ -7,18 +7,22 @@ in flight differs a hundredfold and cannot be known before. So it is measured, s
 |------------------------------------------|---------------------------------------------------|
 | the allowed requests were not all in use | nothing is learned                                |
 | the rate grew by a tenth or more         | grow: double, after the first plateau a quarter   |
+| it grew nearly as the limit did          | grow fourfold: only the answers' delay counts     |
 | it did not                               | plateau: take the last growth back, rest, go on   |
 | 503 or 429                               | halve at once, rest                               |
 
-A step is long enough to be measured: a quarter of a second, and two requests a worker.
+A step is long enough to be measured: 0.15 s, and two requests a worker. It begins when those who
+were added last have had the time to connect.
 """
 
 from __future__ import annotations
 
-STEP_TIME = 0.25
+SETTLE_TIME = 0.1
+STEP_TIME = 0.15
 STEP_ROUNDS = 2
 START = 16
 MIN_GAIN = 1.1
+STEEP_GAIN = 1.6
 # Seconds without growth after a plateau, and after the server asked to slow down.
 PLATEAU_REST = 5.0
 THROTTLE_REST = 3.0
@@ -37,12 +41,14 @@ class Pace:
         self._smaller = self.limit
         self._rate: float | None = None
         self._count = 0
-        self._since = now
+        self._since = now + SETTLE_TIME
         self._rest_until = now
         self._throttled_at = now - THROTTLE_REST
 
     def done(self, now: float, *, saturated: bool) -> None:
         """A request is done; `saturated` says that work waits although all allowed ones run."""
+        if now < self._since:
+            return
         self._count += 1
         span = now - self._since
         if span < STEP_TIME or self._count < STEP_ROUNDS * self.limit:
@@ -53,7 +59,9 @@ class Pace:
         if self._rate is None:
             return
         if before is None or rate > before * MIN_GAIN:
-            self._grow()
+            is_steep = before is not None and rate > before * STEEP_GAIN
+            self._grow(self._factor**2 if is_steep else self._factor)
+            self._since = now + SETTLE_TIME
         else:
             self.limit = self._smaller
             self._rest(now + PLATEAU_REST)
@@ -66,9 +74,9 @@ class Pace:
         self.limit = max(1, self.limit // 2)
         self._rest(now + THROTTLE_REST)
 
-    def _grow(self) -> None:
+    def _grow(self, factor: float) -> None:
         self._smaller = self.limit
-        self.limit = min(self._ceiling, max(self.limit + 1, int(self.limit * self._factor)))
+        self.limit = min(self._ceiling, max(self.limit + 1, int(self.limit * factor)))
 
     def _rest(self, until: float) -> None:
         self._factor = 1.25

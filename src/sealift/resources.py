@@ -18,10 +18,14 @@ Settle = Callable[[Job, bool | ObjectError], None]
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """The data plane, the disk, the memory budget, the retry policy, and how pieces are spread."""
+    """The data plane, the disk, the memory budget, the retry policy, how pieces are spread.
+
+    `note_done` is called after each request that moved an object whole.
+    """
 
     objects: BucketClient
     disk: Disk
     memory: Memory
     retrier: Retrier
     spread: Spread
+    note_done: Callable[[], None]

@@ -70,6 +70,7 @@ class Uploader:
         self._memory = resources.memory
         self._retrier = resources.retrier
         self._spread = resources.spread
+        self._note_done = resources.note_done
         self._part_size = part_size
         self._max_put_size = min(part_size, MAX_BUFFERED_PART_SIZE)
         self._checks_crc = False
@@ -156,6 +157,7 @@ class Uploader:
         stored = await self._objects.put_object(
             name, data, job.size, digest, content_type(name), facts, job
         )
+        self._note_done()
         self._checks_crc = self._checks_crc or stored.checked
 
     async def _remove_unsealed(self, job: Job, unsealed: NotSealedError) -> None:
