@@ -136,7 +136,7 @@ class Downloader:
                         break
                     self._retrier.note_success()
                     start = end
-                saved = await self._disk.run(self._save_each, fetched)
+                saved = await self._disk.run_brief(self._save_each, fetched)
             except BaseException:
                 for one in fetched:
                     one.job.moved -= one.job.size

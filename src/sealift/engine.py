@@ -69,8 +69,8 @@ from sealift.wire.listing import Page
 A = TypeVar("A")
 T = TypeVar("T")
 
-# Files looked at in one thread hop.
-WALK_BATCH = 256
+# Files looked at in one go.
+WALK_BATCH = 64
 
 Plan = AsyncIterator[list[Job]]
 Pages = AsyncIterator[list[RemoteObject]]
@@ -185,7 +185,7 @@ class Engine:
 
     async def _plan_tree(self, root: str, prefix: Location) -> Plan:
         found = walk(root)
-        while batch := await self._disk.run(_take, found, WALK_BATCH):
+        while batch := await self._disk.run_brief(_take, found, WALK_BATCH):
             jobs = []
             for entry in batch:
                 if isinstance(entry, Passed):

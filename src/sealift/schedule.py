@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 
 import anyio
+import anyio.lowlevel
 
 from sealift.model import Job, KiB
 from sealift.pace import Pace
@@ -90,7 +91,7 @@ class Schedule:
     async def run(
         self, plan: AsyncIterator[list[Job]], run_batch: Callable[[list[Job]], Awaitable[None]]
     ) -> None:
-        """Run all jobs of `plan`; `run_batch` handles failures, and calls `note_done` after requests.
+        """Run all jobs of `plan`; `run_batch` handles failures and calls `note_done` as it goes.
 
         When the plan fails, the jobs planned so far are run to their end, then its error is raised.
         """
@@ -114,6 +115,7 @@ class Schedule:
         async for jobs in plan:
             self._jobs.extend(jobs)
             self._wake(min(len(jobs), self._pace.limit - self._busy))
+            await anyio.lowlevel.checkpoint()  # a plan may be made without a wait
             while len(self._jobs) > PLANNED_AHEAD:
                 self._room = anyio.Event()
                 await self._room.wait()

@@ -132,7 +132,7 @@ class Uploader:
         """Put small files one after the other; yields after each. Raises the first ObjectError."""
         async with self._memory.buffer(sum([job.size for job in jobs])) as room:
             files = [(job.path, job.size) for job in jobs]
-            found = await self._disk.run(read_each, files, room, not self._checks_crc)
+            found = await self._disk.run_brief(read_each, files, room, not self._checks_crc)
             start = 0
             for job, read in zip(jobs, found, strict=True):
                 if isinstance(read, ObjectError):
