@@ -11,6 +11,8 @@ from sealift.model import ByteRange, MiB
 
 # One read of a part too large to be held whole, and of a checksum pass.
 CHUNK_SIZE = 4 * MiB
+# O_NONBLOCK: opening a pipe that took the file's place must not hang.
+_OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 class SourceFile:
@@ -23,8 +25,7 @@ class SourceFile:
     def __init__(self, path: str) -> None:
         self._path = path
         try:
-            # O_NONBLOCK: opening a pipe that took the file's place must not hang.
-            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            self._fd = os.open(path, _OPEN_FLAGS)
         except OSError as reason:
             raise LocalFileError("open", path, reason) from None
         facts = os.fstat(self._fd)
@@ -34,13 +35,8 @@ class SourceFile:
 
     def read_into(self, room: memoryview, start: int) -> None:
         """Fill `room` from byte `start` on; SourceChangedError when the file ends before."""
-        filled = 0
         try:
-            while filled < len(room):
-                count = os.preadv(self._fd, [room[filled:]], start + filled)
-                if count == 0:
-                    raise SourceChangedError("the file became shorter while it was read")
-                filled += count
+            _read_into(self._fd, room, start)
         except OSError as reason:
             raise LocalFileError("read", self._path, reason) from None
 
@@ -75,12 +71,25 @@ class SourceFile:
         except OSError:
             same = False
         if not same:
-            raise SourceChangedError(
-                "the file was changed while it was sent", hint="send it again when it is at rest"
-            )
+            raise _changed()
 
     def close(self) -> None:
         os.close(self._fd)
+
+
+def _read_into(fd: int, room: memoryview, start: int) -> None:
+    filled = 0
+    while filled < len(room):
+        count = os.preadv(fd, [room[filled:]], start + filled)
+        if count == 0:
+            raise SourceChangedError("the file became shorter while it was read")
+        filled += count
+
+
+def _changed() -> SourceChangedError:
+    return SourceChangedError(
+        "the file was changed while it was sent", hint="send it again when it is at rest"
+    )
 
 
 def _identity(facts: os.stat_result) -> tuple[int, int, int, int, int]:
@@ -91,17 +100,27 @@ def read_small(path: str, room: memoryview, with_md5: bool) -> tuple[Digest, int
     """Read a whole file into `room`, which has the size that the plan saw.
 
     Returns its digest and mtime in ns. SourceChangedError when it has another size by now or
-    changed while it was read.
+    changed while it was read. Like a `SourceFile` that is read once, with the fewest system calls.
     """
-    source = SourceFile(path)
     try:
-        if source.size != len(room):
+        fd = os.open(path, _OPEN_FLAGS)
+    except OSError as reason:
+        raise LocalFileError("open", path, reason) from None
+    try:
+        facts = os.fstat(fd)
+        if facts.st_size != len(room):
             raise SourceChangedError("the file was changed after it was planned")
-        digest = source.read_part(room, 0, with_md5)
-        source.check()
-        return digest, source.mtime_ns
+        if os.readv(fd, [room]) != len(room):  # interrupted, or a file system of its own mind
+            _read_into(fd, room, 0)
+        if _identity(os.stat(path)) != _identity(facts):
+            raise _changed()
+    except FileNotFoundError:
+        raise _changed() from None
+    except OSError as reason:
+        raise LocalFileError("read", path, reason) from None
     finally:
-        source.close()
+        os.close(fd)
+    return Digest(room, with_md5=with_md5), facts.st_mtime_ns
 
 
 def read_each(

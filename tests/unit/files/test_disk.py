@@ -9,7 +9,8 @@ import time
 import anyio
 import pytest
 
-from sealift.files.disk import THREAD_COUNT, Disk
+from sealift.files import disk as module
+from sealift.files.disk import BRIEF_SPAN, THREAD_COUNT, Disk
 
 pytestmark = pytest.mark.anyio
 
@@ -157,3 +158,50 @@ def test_close_waits_for_work_that_began() -> None:
         assert await task == "done"
 
     asyncio.run(main())
+
+
+class SlowFor:
+    """A call that takes `span` seconds, and remembers the threads that it ran in."""
+
+    def __init__(self, span: float) -> None:
+        self.span = span
+        self.threads: list[int] = []
+
+    def __call__(self, number: int) -> int:
+        self.threads.append(threading.get_ident())
+        time.sleep(self.span)
+        return number
+
+
+async def test_brief_calls_run_on_the_loop(disk: Disk) -> None:
+    call = SlowFor(0.0)
+    assert [await disk.run_brief(call, number) for number in range(50)] == list(range(50))
+    assert set(call.threads) == {threading.get_ident()}
+
+
+async def test_calls_that_prove_slow_go_to_the_threads_for_a_while(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FIRST_PAUSE", 0.3)
+    slow, brief = SlowFor(4 * BRIEF_SPAN), SlowFor(0.0)
+    here = threading.get_ident()
+    for number in range(5):
+        assert await disk.run_brief(slow, number) == number
+        await disk.run_brief(brief, number)
+    assert slow.threads[0] == here, "nobody knows yet"
+    assert slow.threads[1] == here, "a single one does not count"
+    assert here not in slow.threads[2:]
+    assert set(brief.threads) == {here}, "each kind is judged by itself"
+    await anyio.sleep(0.3)
+    slow.span = 0.0
+    await disk.run_brief(slow, 0)
+    assert slow.threads[-1] == here, "it is tried again"
+
+
+async def test_errors_of_brief_calls_are_raised_and_measured(disk: Disk) -> None:
+    def fail() -> None:
+        raise OSError(5, "Input/output error")
+
+    for _ in range(3):
+        with pytest.raises(OSError, match="Input/output"):
+            await disk.run_brief(fail)

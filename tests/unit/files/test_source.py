@@ -164,13 +164,13 @@ def test_a_small_file_of_another_size_than_planned(path: Path, planned: int) -> 
 def test_small_files_that_change_while_they_are_read(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = os.preadv
+    real = os.readv
 
-    def change_then_read(fd: int, views: list[memoryview], start: int) -> int:
+    def change_then_read(fd: int, views: list[memoryview]) -> int:
         rewrite(path)
-        return real(fd, views, start)
+        return real(fd, views)
 
-    monkeypatch.setattr(module.os, "preadv", change_then_read)
+    monkeypatch.setattr(module.os, "readv", change_then_read)
     with pytest.raises(SourceChangedError):
         read_small(str(path), room(len(CONTENT)), False)
 
