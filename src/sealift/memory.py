@@ -7,6 +7,8 @@ wants that size: filling fresh memory with zeros would cost as much as checking 
 
 from __future__ import annotations
 
+import contextlib
+import mmap
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,6 +24,7 @@ PROCESS_SIZE = 120 * MiB
 MIN_BUFFER_BUDGET = 32 * MiB
 # Smaller buffers are made and dropped: the allocator is good at those.
 KEPT_SIZE = 256 * KiB
+HUGE_PAGE_SIZE = 2 * MiB
 
 
 class Memory:
@@ -30,7 +33,7 @@ class Memory:
     def __init__(self, budget: int) -> None:
         self._budget = budget
         self._used = 0
-        self._kept: dict[int, list[bytearray]] = {}
+        self._kept: dict[int, list[bytearray | mmap.mmap]] = {}
         self._kept_size = 0
         self._waiting: deque[tuple[int, anyio.Event]] = deque()
 
@@ -54,7 +57,7 @@ class Memory:
             self._kept_size -= room
         else:
             self._drop_kept(room)
-            buffer = bytearray(room)
+            buffer = _make(room)
         try:
             yield memoryview(buffer)[:size]
         finally:
@@ -101,6 +104,17 @@ class Memory:
             while buffers and self._used + self._kept_size > self._budget and size != room:
                 buffers.pop()
                 self._kept_size -= size
+
+
+def _make(size: int) -> bytearray | mmap.mmap:
+    """Fresh memory; large buffers from huge pages, which are 4 faults to touch and not 2,048."""
+    if size < HUGE_PAGE_SIZE:
+        return bytearray(size)
+    buffer = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with contextlib.suppress(OSError):  # a kernel without them
+            buffer.madvise(mmap.MADV_HUGEPAGE)
+    return buffer
 
 
 def _rounded(size: int) -> int:
