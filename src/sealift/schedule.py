@@ -90,7 +90,7 @@ class Schedule:
     async def run(
         self, plan: AsyncIterator[list[Job]], run_batch: Callable[[list[Job]], Awaitable[None]]
     ) -> None:
-        """Run all jobs of `plan`; `run_batch` handles failures, and calls `note_done` after requests.
+        """Run all jobs of `plan`; `run_batch` handles failures, and calls `note_done` by request.
 
         When the plan fails, the jobs planned so far are run to their end, then its error is raised.
         """
