@@ -209,10 +209,11 @@ class Downloader:
             _compare(crc, head.facts)
             if head.facts.mtime_ns is not None:
                 file.set_mtime(head.facts.mtime_ns)
+            await self._disk.run(self._target.commit, file)
         except BaseException:
             self._target.discard(file)
+            job.moved = 0
             raise
-        await self._disk.run(self._target.commit, file)
         return head.facts.crc is not None
 
     async def _get_range(self, download: _Download, span: ByteRange) -> None:

@@ -199,6 +199,7 @@ class Uploader:
             except BaseException as error:
                 if not await self._abort(upload, error) and isinstance(error, ObjectError):
                     error.hint = _joined(error.hint, _left_open(upload))
+                job.moved = 0
                 raise
         finally:
             source.close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import os
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +16,7 @@ from tests.kit import BACKENDS, CUSTOMER_KEY, Certificate
 
 from sealift.engine import Engine
 from sealift.errors import SealiftError
-from sealift.events import Event, Failed, Finished, Noted, Retried
+from sealift.events import Event, Failed, Finished, Noted, Planned, Retried, Started
 from sealift.model import MIN_PART_SIZE, Location
 from sealift.options import Options
 from sealift.retry import Policy
@@ -25,6 +27,9 @@ PART_SIZE = MIN_PART_SIZE
 # Three parts, the last one short.
 LARGE = b"".join(number.to_bytes(4, "big") for number in range((2 * PART_SIZE + 12_000) // 4))
 SEAL = "x-amz-server-side-encryption-customer-"
+# One worker takes the first sixteen of these as one batch; `BAD` is in its midst.
+BATCH_NAMES = [f"n{number:02}" for number in range(40)]
+BAD = "n05"
 
 
 @dataclass
@@ -32,11 +37,24 @@ class Record:
     """A reporter that keeps every event."""
 
     events: list[Event] = field(default_factory=list)
+    acts: dict[str, Callable[[], object]] = field(default_factory=dict)
 
     def emit(self, event: Event) -> None:
         self.events.append(event)
+        if self.acts and isinstance(event, Started):
+            act = self.acts.pop(event.job.location.name, None)
+            if act is not None:
+                act()
 
-    def of(self, kind: type) -> list[Any]:
+    def on_start(self, name: str, act: Callable[[], object]) -> None:
+        """Call `act` when the object `name` is begun, before anything is read."""
+        self.acts[name] = act
+
+    def jobs(self) -> list[Event]:
+        """The events of objects, without those of the plan and of attempts."""
+        return self.of((Started, Finished, Failed))
+
+    def of(self, kind: type | tuple[type, ...]) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]
 
     @property
@@ -114,6 +132,19 @@ class Site:
         return [str(path) for path in self.directory.rglob(".sealift-*")]
 
 
+def assert_accounted(site: Site, names: set[str]) -> None:
+    """Each object ended once; bytes are counted for those that are done, and for no other."""
+    record = site.record
+    ended = [event.job.location.name for event in record.of(Finished)]
+    ended += [event.name for event in record.of(Failed)]
+    assert sorted(ended) == sorted(names)
+    assert sum(event.count for event in record.of(Planned)) == len(names)
+    for event in record.of(Finished):
+        assert event.job.moved == event.job.size, event
+    for event in record.of(Failed):
+        assert event.job is None or event.job.moved == 0, event
+
+
 @pytest.fixture
 def anyio_backend() -> Any:
     return BACKENDS[1]
@@ -166,3 +197,21 @@ def site(
 def quick_watch(monkeypatch: pytest.MonkeyPatch) -> None:
     """The watchdog looks ten times as often."""
     monkeypatch.setattr(pool_module, "CHECK_INTERVAL", 0.1)
+
+
+@pytest.fixture
+def tiny_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MiB, or with other options. Only root can make one; CI must."""
+    directory = tmp_path / "tiny"
+    directory.mkdir()
+    options = getattr(request, "param", "size=2m")
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(directory)]
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode:
+        if os.environ.get("CI") or os.geteuid() == 0:
+            pytest.fail(f"cannot mount a tmpfs: {done.stderr.decode()}")
+        pytest.skip("only root can mount a tmpfs")
+    try:
+        yield directory
+    finally:
+        subprocess.run(["umount", str(directory)], check=True)

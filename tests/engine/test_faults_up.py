@@ -39,7 +39,7 @@ from sealift.memory import Memory
 from sealift.model import Location, MiB
 from sealift.wire.connection import Deadlines
 
-from .conftest import LARGE, PART_SIZE, SEAL, Site, write_credentials
+from .conftest import LARGE, PART_SIZE, SEAL, Site, assert_accounted, write_credentials
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(20)]
 both_dialects = pytest.mark.parametrize("dialect", ["aws", "ceph"])
@@ -223,6 +223,7 @@ async def test_a_failed_upload_is_aborted(site: Site, operation: str, fault: Fau
     site.server.script(Match(operation="AbortMultipartUpload"), Status(503, "SlowDown"))
     await site.put("x", LARGE)
     assert set(site.record.failed) == {"x"}
+    assert_accounted(site, {"x"})
     if operation != "CreateMultipartUpload":
         assert not site.server.uploads
     assert site.body("x") == b"older"

@@ -117,7 +117,12 @@ class World:
     async def _repair(self, error: ObjectError) -> None:
         self.repaired.append(error.cause)
 
-    def run(self, *outcomes: Cause | None, idempotent: bool = True) -> str:
+    def run(
+        self,
+        *outcomes: Cause | None,
+        idempotent: bool = True,
+        failed: ObjectError | None = None,
+    ) -> str:
         """Run an operation whose attempts end so (None: success; the last one for ever)."""
         self.calls = 0
 
@@ -129,7 +134,9 @@ class World:
                 raise failure(cause)
             return argument
 
-        return asyncio.run(self.retrier.run("name", attempt_once, "result", idempotent=idempotent))
+        return asyncio.run(
+            self.retrier.run("name", attempt_once, "result", idempotent=idempotent, failed=failed)
+        )
 
 
 def test_a_success_costs_nothing() -> None:
@@ -204,6 +211,65 @@ def test_a_server_that_is_gone_is_found_out_once() -> None:
     with pytest.raises(ObjectError):
         world.run(Cause.CONNECT)
     assert world.calls > 1
+
+
+# A first attempt that was made elsewhere
+
+
+def test_an_attempt_made_before_is_the_first() -> None:
+    world = World()
+    assert world.run(None, failed=failure(Cause.RESET)) == "result"
+    assert (world.calls, world.slept, world.heard) == (1, [0.2], [("name", 1, 0.2)])
+
+
+def test_an_attempt_made_before_is_among_those_allowed() -> None:
+    world = World()
+    with pytest.raises(ObjectError) as caught:
+        world.run(Cause.SERVER, failed=failure(Cause.SERVER))
+    assert (world.calls, caught.value.attempts) == (7, 8)
+
+
+def test_an_attempt_made_before_asks_for_its_wait() -> None:
+    world = World()
+    world.run(None, failed=failure(Cause.THROTTLED, retry_after=7.0))
+    assert world.slept == [7.0]
+
+
+@pytest.mark.parametrize("cause", [Cause.SKEWED, Cause.EXPIRED])
+def test_what_an_attempt_made_before_needs_is_repaired_once(cause: Cause) -> None:
+    world = World()
+    with pytest.raises(ObjectError):
+        world.run(cause, failed=failure(cause))
+    assert (world.calls, world.repaired) == (1, [cause])
+
+
+def test_a_permanent_failure_made_before_is_raised_itself() -> None:
+    world, failed = World(), failure(Cause.PERMANENT)
+    with pytest.raises(ObjectError) as caught:
+        world.run(None, failed=failed)
+    assert caught.value is failed
+    assert (world.calls, failed.attempts) == (0, 1)
+
+
+def test_a_failure_that_may_have_worked_is_not_repeated() -> None:
+    world = World()
+    with pytest.raises(ObjectError):
+        world.run(None, idempotent=False, failed=failure(Cause.STALLED))
+    assert world.calls == 0
+
+
+def test_the_budget_runs_from_an_attempt_made_before() -> None:
+    world = World(Policy(budget=60.0))
+    with pytest.raises(ObjectError) as caught:
+        world.run(Cause.RESET, failed=failure(Cause.RESET))
+    assert world.now <= 1060.0
+    assert caught.value.attempts == world.calls + 1
+    world.now += 61.0
+    with pytest.raises(ObjectError):
+        world.run(None, failed=failure(Cause.RESET))
+    assert world.calls == 0, "the server is gone"
+    world.retrier.note_success()
+    assert world.run(None, failed=failure(Cause.RESET)) == "result"
 
 
 def test_other_errors_pass() -> None:

@@ -46,6 +46,7 @@ from sealift.errors import (
     ObjectError,
     ProtocolError,
     ReplyError,
+    SettingsError,
     UnsafeNameError,
     WrongCustomerKeyError,
 )
@@ -164,6 +165,27 @@ async def test_a_part_as_sent(sealed: FaultServer, certificate: Certificate) -> 
     assert request.target == "/bucket/y?partNumber=7&uploadId=u%2F1%20%2B"
     assert "x-amz-security-token" not in request.headers
     assert len([name for name in request.headers if name.startswith(SEAL)]) == 3
+
+
+async def test_signs_in_the_token_are_no_format(
+    sealed: FaultServer, certificate: Certificate
+) -> None:
+    async with open_lane(sealed, certificate, token="%s%(host)s%%{}") as lane:
+        await lane.put()
+        await lane.get()
+    for request in sealed.requests:
+        assert request.headers["x-amz-security-token"] == "%s%(host)s%%{}"
+        assert_signed(request)
+
+
+@pytest.mark.parametrize("sign", ["\n", "\r", "\0"])
+@pytest.mark.parametrize("place", ["access key", "token"])
+def test_credentials_that_no_header_holds_are_refused(sign: str, place: str) -> None:
+    identity = Identity(Credentials("AK", "SK"))
+    key, token = ("AK" + sign, None) if place == "access key" else ("AK", f"T{sign}x: y")
+    with pytest.raises(SettingsError, match="line break or a NUL"):
+        identity.renew(Credentials(key, "SK", token))
+    assert identity.credentials.access_key == "AK"
 
 
 async def test_gets_as_sent(sealed: FaultServer, certificate: Certificate) -> None:

@@ -126,6 +126,26 @@ async def test_a_second_dead_connection_is_a_failure(
     assert len(server.seen("GetObject")) == 3
 
 
+async def test_a_connection_that_ends_with_its_handshake_is_a_failure(
+    server: FaultServer, certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by bytes of the server in the flight that ends the handshake."""
+
+    async def connect(pool: Pool) -> Connection:
+        connection = await real_connect(pool)
+        connection.buffer_updated(1)
+        return connection
+
+    real_connect = Pool._connect
+    count = Count()
+    async with open_pool(server, certificate) as pool:
+        monkeypatch.setattr(Pool, "_connect", connect)
+        with pytest.raises(NetworkError) as caught:
+            await get(pool, count)
+        assert caught.value.cause is Cause.RESET
+        assert (count.moved, open_count(pool)) == (0, 0)
+
+
 async def test_a_close_while_idle_is_noticed(server: FaultServer, certificate: Certificate) -> None:
     server.script(GET, KeepAliveClose(0.05))
     async with open_pool(server, certificate) as pool:

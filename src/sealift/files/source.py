@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Sequence
 
 from sealift.checksums import Digest
@@ -29,6 +30,9 @@ class SourceFile:
         except OSError as reason:
             raise LocalFileError("open", path, reason) from None
         facts = os.fstat(self._fd)
+        if not stat.S_ISREG(facts.st_mode):  # a pipe has no bytes yet: it would pass for empty
+            os.close(self._fd)
+            raise SourceChangedError("the file was replaced by something that is no file")
         self._identity = _identity(facts)
         self.size = facts.st_size
         self.mtime_ns = facts.st_mtime_ns

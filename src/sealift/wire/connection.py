@@ -184,7 +184,8 @@ class Connection(asyncio.BufferedProtocol):
         Raises NetworkError. The connection is closed unless the reply was read to its end and the
         peer keeps it; `is_open` tells.
         """
-        assert self._open
+        if not self._open:  # it ended between its handshake and now
+            raise NetworkError("the server closed the connection")
         assert self._receiver is None
         receiver = Receiver(method, _NO_ROOM if room is None else room, self._scratch)
         self._receiver = receiver

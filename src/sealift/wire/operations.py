@@ -28,6 +28,7 @@ from sealift.errors import (
     ObjectError,
     ProtocolError,
     ReplyError,
+    SettingsError,
     UnsafeNameError,
 )
 from sealift.keys import ALGORITHM, ALGORITHM_HEADER, KEY_MD5_HEADER, CustomerKey
@@ -74,7 +75,13 @@ class Identity:
         self.renew(credentials)
 
     def renew(self, credentials: Credentials) -> None:
-        """Sign with these credentials from now on."""
+        """Sign with these credentials from now on; SettingsError when no header can hold them."""
+        shown = credentials.access_key + (credentials.token or "")
+        if any(sign in shown for sign in "\r\n\0"):
+            raise SettingsError(
+                "the access key or the session token has a line break or a NUL in it",
+                hint="set it without",
+            )
         self.credentials = credentials
         self._signers: dict[str, Signer] = {}
 

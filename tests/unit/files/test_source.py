@@ -138,10 +138,13 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(10)
-def test_a_pipe_in_the_files_place_does_not_hang(tmp_path: Path) -> None:
+@pytest.mark.parametrize("planned", [0, 5])
+def test_a_pipe_in_the_files_place_neither_hangs_nor_passes(tmp_path: Path, planned: int) -> None:
+    before = len(os.listdir("/dev/fd"))
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(SourceChangedError):
-        read_small(str(tmp_path / "pipe"), room(5), False)
+    with pytest.raises(SourceChangedError, match="no file"):
+        read_small(str(tmp_path / "pipe"), room(planned), False)
+    assert len(os.listdir("/dev/fd")) == before
 
 
 @pytest.mark.parametrize("size", [0, 1, len(CONTENT)])

@@ -242,6 +242,66 @@ def test_a_failed_commit_leaves_no_file(
     assert open_count() == before
 
 
+def filled(target: Target, *names: str) -> list[TargetFile]:
+    files = [target.create(split_name(name)) for name in names]
+    for file in files:
+        file.write(memoryview(b"content"), 0)
+    return files
+
+
+def test_several_are_committed_with_one_sync_a_directory(
+    target: Target, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = open_count()
+    files = filled(target, "d/a", "e/a", "d/b", "d/c")
+    synced: list[int] = []
+    monkeypatch.setattr(module.os, "fsync", synced.append)
+    assert target.commit_each(files) == [None] * 4
+    assert everything(root) == ["d", "d/a", "d/b", "d/c", "e", "e/a"]
+    assert len(synced) == 4 + 2
+    assert open_count() == before + 2  # the directories stay open
+    assert target.commit_each([]) == []
+
+
+def test_a_rename_that_fails_fails_alone(target: Target, root: Path) -> None:
+    files = filled(target, "d/a", "e/a", "d/b", "e/b")
+    before = open_count()
+    (root / "d" / "b").mkdir()
+    failures = target.commit_each(files)
+    assert [failure and failure.errno for failure in failures] == [None, None, errno.EISDIR, None]
+    assert everything(root) == ["d", "d/a", "d/b", "e", "e/a", "e/b"]
+    assert open_count() == before - 4
+
+
+@pytest.mark.parametrize(
+    ("failing", "expected"),
+    [("first file", "xooo"), ("d", "xoxo"), ("all", "xxxx")],
+)
+def test_a_sync_that_fails_fails_those_it_was_for(
+    target: Target, root: Path, failing: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = filled(target, "d/a", "e/a", "d/b", "e/b")
+    before = open_count()
+    bad = {"first file": [files[0].fd], "d": [files[0].directory.fd]}.get(failing)
+    real = os.fsync
+
+    def fsync(fd: int) -> None:
+        if bad is None or fd in bad:
+            raise OSError(errno.EIO, "Input/output error")
+        real(fd)
+
+    monkeypatch.setattr(module.os, "fsync", fsync)
+    failures = target.commit_each(files)
+    assert "".join("o" if failure is None else "x" for failure in failures) == expected
+    names = {name for name in everything(root) if "/" in name}
+    if failing == "d":  # they have their names, but a power cut may take them
+        assert names == {"d/a", "d/b", "e/a", "e/b"}
+    else:
+        whole = zip(("d/a", "e/a", "d/b", "e/b"), failures, strict=True)
+        assert names == {name for name, failure in whole if failure is None}
+    assert open_count() == before - 4
+
+
 def test_a_full_disk_shows_before_the_transfer(
     target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:

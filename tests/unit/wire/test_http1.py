@@ -16,6 +16,7 @@ from sealift.wire.http1 import (
     Framing,
     Head,
     body_framing,
+    head_of_lines,
     keeps_alive,
     parse_head,
     request_head,
@@ -626,3 +627,35 @@ def test_any_chunked_bytes_are_read_or_refused(wire: bytes) -> None:
             decode(*bytewise(wire))
     else:
         assert decode(*bytewise(wire)) == whole
+
+
+# What is kept of one head for the next
+
+
+def test_no_value_of_one_reply_shows_up_in_another() -> None:
+    """More lines than are kept, some of them again and again, names in any case."""
+    for number in range(2000):
+        etag, same = b"%d" % number, b"%d" % (number % 3)
+        raw = b"HTTP/1.1 20%d OK\r\nETag: %s\r\nX-Same: %s\r\nx-same: %s\r\ndate: now\r\n\r\n" % (
+            number % 2,
+            etag,
+            same,
+            etag,
+        )
+        parsed = parse_head(raw, len(raw))
+        assert parsed is not None
+        head, _ = parsed
+        assert head.status == 200 + number % 2
+        assert head.headers == {b"etag": etag, b"x-same": same + b", " + etag, b"date": b"now"}
+        head.headers[b"etag"] = b"changed by its owner"
+
+
+@pytest.mark.parametrize("sign", ["\n", "\r", "\0", "\r\n", "\nx: y\n"])
+def test_no_line_smuggles_another(sign: str) -> None:
+    for lines in (f"a: {sign}b\n", f"a{sign}: b\n", f"a: b{sign}\n"):
+        with pytest.raises(ValueError, match="CR, LF or NUL"):
+            head_of_lines("GET", "/x", lines, 1)
+    with pytest.raises(ValueError, match="CR, LF or NUL"):
+        head_of_lines("GET", f"/x{sign}", "a: b\n", 1)
+    with pytest.raises(ValueError, match="CR, LF or NUL"):
+        head_of_lines(f"GET{sign}", "/x", "a: b\n", 1)
