@@ -32,7 +32,7 @@ class SourceFile:
         facts = os.fstat(self._fd)
         if not stat.S_ISREG(facts.st_mode):  # a pipe has no bytes yet: it would pass for empty
             os.close(self._fd)
-            raise SourceChangedError("the file was replaced by something that is no file")
+            raise _no_file()
         self._identity = _identity(facts)
         self.size = facts.st_size
         self.mtime_ns = facts.st_mtime_ns
@@ -90,6 +90,10 @@ def _read_into(fd: int, room: memoryview, start: int) -> None:
         filled += count
 
 
+def _no_file() -> SourceChangedError:
+    return SourceChangedError("the file was replaced by something that is no file")
+
+
 def _changed() -> SourceChangedError:
     return SourceChangedError(
         "the file was changed while it was sent", hint="send it again when it is at rest"
@@ -112,6 +116,8 @@ def read_small(path: str, room: memoryview, with_md5: bool) -> tuple[Digest, int
         raise LocalFileError("open", path, reason) from None
     try:
         facts = os.fstat(fd)
+        if not stat.S_ISREG(facts.st_mode):
+            raise _no_file()
         if facts.st_size != len(room):
             raise SourceChangedError("the file was changed after it was planned")
         if os.readv(fd, [room]) != len(room):  # interrupted, or a file system of its own mind
