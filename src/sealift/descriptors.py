@@ -28,3 +28,11 @@ def worker_limit() -> int | None:
     if soft == resource.RLIM_INFINITY:
         return None
     return max(1, (soft - _OWN) // _PER_WORKER)
+
+
+def files_at_once(workers: int, threads: int) -> int:
+    """How many files, each in a directory of its own, each of `threads` may have open at once."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        soft = WANTED
+    return 1 + max(0, soft - _OWN - _PER_WORKER * workers) // (2 * threads)

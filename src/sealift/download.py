@@ -55,9 +55,14 @@ class _Fetched(NamedTuple):
 
 
 class Downloader:
-    """Moves objects down; shared by all workers of a run."""
+    """Moves objects down; shared by all workers of a run.
 
-    def __init__(self, resources: Resources, part_size: int, target: Target) -> None:
+    A thread of the disk has at most `files_at_once` files open, of a batch that may be larger.
+    """
+
+    def __init__(
+        self, resources: Resources, part_size: int, target: Target, files_at_once: int
+    ) -> None:
         self._objects = resources.objects
         self._disk = resources.disk
         self._memory = resources.memory
@@ -66,6 +71,7 @@ class Downloader:
         self._note_done = resources.note_done
         self._range_size = min(part_size, MAX_RANGE_SIZE)
         self._target = target
+        self._files_at_once = files_at_once
 
     async def move(self, jobs: Sequence[Job], settle: Settle) -> None:
         """Fetch the objects of `jobs`, one or several small ones; `settle` hears how each ended.
@@ -167,6 +173,16 @@ class Downloader:
 
     def _save_each(self, fetched: Sequence[_Fetched]) -> list[bool | ObjectError]:
         """Verify and write whole objects: whether a stored CRC64NVME agreed, or what failed."""
+        step = self._files_at_once
+        if len(fetched) <= step:
+            return self._save_some(fetched)
+        return [
+            outcome
+            for start in range(0, len(fetched), step)
+            for outcome in self._save_some(fetched[start : start + step])
+        ]
+
+    def _save_some(self, fetched: Sequence[_Fetched]) -> list[bool | ObjectError]:
         outcomes: list[bool | ObjectError] = []
         written: dict[int, TargetFile] = {}
         try:

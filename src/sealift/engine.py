@@ -23,7 +23,7 @@ from typing import TypeVar
 
 import anyio
 
-from sealift.descriptors import worker_limit
+from sealift.descriptors import files_at_once, worker_limit
 from sealift.download import Downloader
 from sealift.errors import Cause, IntegrityError, ObjectError, ReplyError, UsageError
 from sealift.events import (
@@ -39,7 +39,7 @@ from sealift.events import (
     Skipped,
     Started,
 )
-from sealift.files.disk import Disk
+from sealift.files.disk import THREAD_COUNT, Disk
 from sealift.files.target import Target
 from sealift.files.walk import Passed, file_size, walk
 from sealift.memory import Memory
@@ -258,7 +258,8 @@ class Engine:
         target = await self._disk.run(_usable, Target, directory)
         try:
             resources = self._resources(objects, schedule)
-            downloader = Downloader(resources, self._options.part_size, target)
+            open_count = files_at_once(schedule.ceiling, THREAD_COUNT)
+            downloader = Downloader(resources, self._options.part_size, target, open_count)
             await self._run(schedule, plan, downloader.move)
         finally:
             target.close()

@@ -77,7 +77,7 @@ class Schedule:
     def __init__(
         self, ceiling: int, pace: Pace, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._ceiling = ceiling
+        self.ceiling = ceiling
         self._pace = pace
         self._clock = clock
         self._busy = 0
@@ -98,14 +98,14 @@ class Schedule:
         failure: Exception | None = None
         try:
             async with anyio.create_task_group() as group:
-                for _ in range(self._ceiling):
+                for _ in range(self.ceiling):
                     group.start_soon(self._work, run_batch)
                 try:
                     await self._feed(plan)
                 except Exception as error:  # noqa: BLE001 - raised again below
                     failure = error
                 self._planned = True
-                self._wake(self._ceiling)
+                self._wake(self.ceiling)
         except BaseExceptionGroup as group_error:
             raise first_error(group_error) from None
         if failure is not None:
@@ -159,7 +159,7 @@ class Schedule:
                 finally:
                     self._busy -= 1
             elif self._planned and not self._running and not self._jobs:
-                self._wake(self._ceiling)
+                self._wake(self.ceiling)
                 return
             else:
                 event = anyio.Event()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import resource
+import stat
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -300,6 +302,29 @@ async def test_a_directory_that_cannot_be_synced_fails_its_files(
     assert site.record.finished == set(names) - failed
     assert not site.left_behind()
     assert set(counts(site).values()) == {0, 1}
+
+
+async def test_few_open_files_are_enough(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight threads with a batch each: files and directories, all open at once."""
+    site.server.objects.clear()
+    names = [f"n01-{number}/f" for number in range(300)]
+    for name in names:
+        store(site, name, b"content")
+    sync, limits = os.fsync, resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def fsync(fd: int) -> None:
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            time.sleep(0.05)  # all threads come so far
+        sync(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, limits[1]))
+    try:
+        await get_tree(site, names=names, concurrency=8)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert not site.record.failed
+    assert not site.record.retries
 
 
 # Ends

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from sealift.descriptors import WANTED, raise_limit, worker_limit
+from sealift.descriptors import WANTED, files_at_once, raise_limit, worker_limit
+from sealift.files.disk import THREAD_COUNT
 from sealift.options import ADAPTIVE_CEILING, MAX_CONCURRENCY
+from sealift.schedule import BATCH_COUNT
 
 
 @pytest.fixture(autouse=True)
@@ -45,3 +47,16 @@ def test_usual_limits_are_enough() -> None:
     assert (worker_limit() or 0) >= ADAPTIVE_CEILING
     allow(WANTED)
     assert (worker_limit() or 0) >= MAX_CONCURRENCY
+
+
+@pytest.mark.parametrize(
+    ("soft", "workers", "files"), [(64, 1, 1), (256, 32, 1), (256, 8, 5), (1024, 256, 7)]
+)
+def test_batches_fit_below_the_limit(soft: int, workers: int, files: int) -> None:
+    allow(soft)
+    assert files_at_once(workers, 8) == files
+
+
+def test_a_whole_batch_fits_below_the_wanted_limit() -> None:
+    allow(WANTED)
+    assert files_at_once(ADAPTIVE_CEILING, THREAD_COUNT) >= BATCH_COUNT

@@ -255,7 +255,10 @@ class Target:
 
     def _end(self, file: TargetFile) -> None:
         self._files.discard(file)
-        os.close(file.fd)
+        try:  # noqa: SIM105 - once an object
+            os.close(file.fd)
+        except OSError:  # NFS: of writes whose failure is known, or whose sync went well
+            pass
         self._leave(file.directory)
 
     def _enter(self, path: tuple[str, ...], shown: str) -> _Directory:

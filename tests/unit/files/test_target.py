@@ -302,6 +302,28 @@ def test_a_sync_that_fails_fails_those_it_was_for(
     assert open_count() == before - 4
 
 
+@pytest.mark.parametrize("end", ["commit_each", "discard"])
+def test_an_error_of_close_tells_nothing_new(
+    target: Target, root: Path, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NFS reports there what writes or a sync have told."""
+    (file,) = filled(target, "f")
+    real = os.close
+
+    def close(fd: int) -> None:
+        real(fd)
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module.os, "close", close)
+        if end == "discard":
+            target.discard(file)
+        else:
+            assert target.commit_each([file]) == [None]
+    assert everything(root) == ([] if end == "discard" else ["f"])
+    save(target, "g")
+
+
 def test_a_full_disk_shows_before_the_transfer(
     target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
