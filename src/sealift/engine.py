@@ -45,7 +45,7 @@ from sealift.files.walk import Passed, file_size, walk
 from sealift.memory import Memory
 from sealift.model import Direction, Job, Location, RemoteObject
 from sealift.options import ADAPTIVE_CEILING, Options
-from sealift.pace import START, Pace
+from sealift.pace import Pace, start_for
 from sealift.plan import (
     Naming,
     check_name,
@@ -179,7 +179,7 @@ class Engine:
 
     async def _run_up(self, plan: Plan, bucket: str) -> None:
         objects = await self._session.objects(bucket)
-        schedule = self._make_schedule()
+        schedule = self._make_schedule(objects)
         uploader = Uploader(self._resources(objects, schedule), self._options.part_size)
         await self._run(schedule, plan, uploader.move)
 
@@ -254,7 +254,7 @@ class Engine:
 
     async def _run_down(self, plan: Plan, bucket: str, directory: str) -> None:
         objects = await self._session.objects(bucket)
-        schedule = self._make_schedule()
+        schedule = self._make_schedule(objects)
         target = await self._disk.run(_usable, Target, directory)
         try:
             resources = self._resources(objects, schedule)
@@ -307,7 +307,7 @@ class Engine:
         except BaseExceptionGroup as group:
             raise first_error(group) from None
 
-    def _make_schedule(self) -> Schedule:
+    def _make_schedule(self, objects: BucketClient) -> Schedule:
         fixed = self._options.concurrency
         ceiling = fixed or ADAPTIVE_CEILING
         possible = worker_limit()
@@ -317,7 +317,7 @@ class Engine:
                     Noted(f"the limit of open files (ulimit -n) allows {possible} requests at once")
                 )
             ceiling = possible
-        start = START if fixed is None else ceiling
+        start = start_for(objects.answer_time) if fixed is None else ceiling
         self._pace = Pace(ceiling, time.monotonic(), start=start)
         return Schedule(ceiling, self._pace)
 

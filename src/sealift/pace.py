@@ -21,11 +21,22 @@ SETTLE_TIME = 0.1
 STEP_TIME = 0.15
 STEP_ROUNDS = 2
 START = 16
+MAX_START = 128
+# Small objects a second.
+COMMON_RATE = 4_000
 MIN_GAIN = 1.1
 STEEP_GAIN = 1.6
 # Seconds without growth after a plateau, and after the server asked to slow down.
 PLATEAU_REST = 5.0
 THROTTLE_REST = 3.0
+
+
+def start_for(answer_time: float) -> int:
+    """How many requests to begin with when the server's first answer took so many seconds.
+
+    So many that COMMON_RATE is reached if all answers take as long (Little's law).
+    """
+    return max(START, min(round(answer_time * COMMON_RATE), MAX_START))
 
 
 class Pace:

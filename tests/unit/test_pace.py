@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sealift.pace import PLATEAU_REST, STEP_TIME, THROTTLE_REST, Pace
+from sealift.pace import PLATEAU_REST, START, STEP_TIME, THROTTLE_REST, Pace, start_for
 
 
 class Run:
@@ -97,3 +97,10 @@ def test_stays_within_its_bounds(ceiling: int, data: st.DataObject) -> None:
             pace.throttled(now)
         pace.done(now, saturated=data.draw(st.booleans()))
         assert 1 <= pace.limit <= ceiling
+
+
+@pytest.mark.parametrize(
+    ("answer_time", "start"), [(0.0, START), (0.001, START), (0.03, 120), (0.06, 128), (9.0, 128)]
+)
+def test_begins_with_what_the_first_answer_asks_for(answer_time: float, start: int) -> None:
+    assert start_for(answer_time) == start

@@ -70,6 +70,11 @@ class MultipartStart:
 class BucketClient(ObjectClient):
     """All that is asked of one bucket under one customer key (None: no SSE-C)."""
 
+    @property
+    def answer_time(self) -> float:
+        """Seconds that the server took to answer first, 0 before that."""
+        return self._pool.answer_time or 0.0
+
     async def reach(self) -> None:
         """Ask whether bucket, endpoint, credentials and clock are right: a listing of no names.
 

@@ -52,6 +52,8 @@ class Pool:
         self._busy: set[Connection] = set()
         self._watch: asyncio.TimerHandle | None = None
         self.connect_count = 0
+        # Seconds that the first answer took, on a connection that stood.
+        self.answer_time: float | None = None
 
     async def exchange(
         self,
@@ -69,8 +71,12 @@ class Pool:
             self._busy.add(connection)
             if self._watch is None:
                 self._watch = asyncio.get_running_loop().call_later(CHECK_INTERVAL, self._check)
+            began = self._clock()
             try:
-                return await connection.exchange(method, head, body, room, counter)
+                reply = await connection.exchange(method, head, body, room, counter)
+                if self.answer_time is None:
+                    self.answer_time = self._clock() - began
+                return reply
             except NetworkError as error:
                 if kept is None or error.cause is not Cause.STALE:
                     self._lookup.forget()
