@@ -242,10 +242,10 @@ class Uploader:
 
     async def _send_part_once(self, upload: _Multipart, part: Part) -> PartDone:
         job, source, span = upload.job, upload.source, part.span
-        with_md5 = not self._checks_crc
         is_held = span.size <= MAX_BUFFERED_PART_SIZE
         # Taken before the request begins: waiting for it amid the request would look like a stall.
         async with self._memory.buffer(span.size if is_held else CHUNK_SIZE) as room:
+            with_md5 = not self._checks_crc  # others may have learned it meanwhile
             body: Body
             if is_held:
                 digest = await self._disk.run(source.read_part, room, span.start, with_md5)
