@@ -478,6 +478,17 @@ async def test_parts_that_wait_for_memory_do_not_stall(
     assert not site.record.retries
 
 
+async def test_parts_that_wait_for_memory_learn_meanwhile_that_crc_is_checked(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One part at a time: only the first is sent before the server shows what it checks."""
+    monkeypatch.setattr(Memory, "for_process", lambda _: Memory(8 * MiB))
+    await site.put("x", LARGE, concurrency=8)
+    assert_stored(site, "x", LARGE)
+    parts = site.server.seen("UploadPart")
+    assert ["content-md5" in part.headers for part in parts] == [True, False, False]
+
+
 async def test_a_file_too_large_to_be_held_is_not_put_at_once(site: Site) -> None:
     """--part-size is no leave to hold so much: a part of it is streamed."""
     content = bytes(17 * MiB)
