@@ -19,7 +19,8 @@ from sealift.errors import UsageError
 from sealift.model import KiB, MiB
 
 # What is in memory beside the buffers: the interpreter, all that is loaded, connections, the plan
-# (measured: 100 MiB with 5,000 small files, 105 to 112 beside full buffers).
+# (measured with botocore: 100 MiB with 5,000 small files, 105 to 112 beside full buffers; without
+# it some 40 MiB less).
 PROCESS_SIZE = 120 * MiB
 MIN_BUFFER_BUDGET = 32 * MiB
 # Smaller buffers are made and dropped: the allocator is good at those.
