@@ -57,7 +57,7 @@ class _Fetched(NamedTuple):
 class Downloader:
     """Moves objects down; shared by all workers of a run.
 
-    A thread of the disk has at most `files_at_once` files open, of a batch that may be larger.
+    A call to the disk has at most `files_at_once` files open, of a batch that may be larger.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Downloader:
     async def move(self, jobs: Sequence[Job], settle: Settle) -> None:
         """Fetch the objects of `jobs`, one or several small ones; `settle` hears how each ended.
 
-        Small objects are fetched one after the other and written by one hop to the disk's threads.
+        Small objects are fetched one after the other and written by one call to the disk.
         What fails goes the careful way, one by one.
         """
         failed: dict[Job, ObjectError | None] = {}
@@ -174,8 +174,6 @@ class Downloader:
     def _save_each(self, fetched: Sequence[_Fetched]) -> list[bool | ObjectError]:
         """Verify and write whole objects: whether a stored CRC64NVME agreed, or what failed."""
         step = self._files_at_once
-        if len(fetched) <= step:
-            return self._save_some(fetched)
         return [
             outcome
             for start in range(0, len(fetched), step)

@@ -1,7 +1,7 @@
 """What runs next: workers as the pace allows, the oldest object's pieces first, then new jobs.
 
-A worker takes a batch and runs it: one job, or several small ones, which share one buffer, one hop
-to the disk's threads and one turn of this machinery. A job of many pieces (parts, ranges) opens a
+A worker takes a batch and runs it: one job, or several small ones, which share one buffer, one call
+to the disk and one turn of this machinery. A job of many pieces (parts, ranges) opens a
 *spread*: idle workers take pieces of it, oldest spread first, so that objects end in the order they
 began, few temporary files are open, and no task is made per piece. The worker that opened the
 spread takes its share.

@@ -79,8 +79,8 @@ class Uploader:
     async def move(self, jobs: Sequence[Job], settle: Settle) -> None:
         """Send the files of `jobs`, one or several small ones; `settle` hears how each ended.
 
-        Small files are read by one hop to the disk's threads and sent one after the other. When one
-        of them fails, it and those after it go the careful way, one by one.
+        Small files are read by one call to the disk and sent one after the other. When one of them
+        fails, it and those after it go the careful way, one by one.
         """
         sent, failed = 0, None
         if len(jobs) > 1:

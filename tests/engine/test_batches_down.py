@@ -357,7 +357,7 @@ async def test_an_interrupt_amid_a_batch(site: Site) -> None:
 async def test_an_interrupt_while_a_batch_is_written(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The thread is waited for; its files are whole, though nobody heard that they are done."""
+    """What is being written ends: its files are whole, though nobody heard that they are done."""
     scope = anyio.CancelScope()
     loop = asyncio.get_running_loop()
     commit_each = Target.commit_each
