@@ -25,7 +25,7 @@ import anyio
 
 from sealift.descriptors import files_at_once, worker_limit
 from sealift.download import Downloader
-from sealift.errors import Cause, IntegrityError, ObjectError, ReplyError, UsageError
+from sealift.errors import Cause, ObjectError, ReplyError, UsageError
 from sealift.events import (
     Event,
     Failed,
@@ -54,17 +54,16 @@ from sealift.plan import (
     file_location,
     is_marker,
     object_path,
-    prefix_names,
     random_name,
     tree_prefix,
     upload_job,
 )
+from sealift.remote import Pages, Remote, no_object
 from sealift.resources import Resources, Settle
 from sealift.schedule import Schedule, first_error
 from sealift.session import Session
 from sealift.upload import Uploader
 from sealift.wire.bucket import BucketClient, HeadFacts
-from sealift.wire.listing import Page
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -73,7 +72,6 @@ T = TypeVar("T")
 WALK_BATCH = 64
 
 Plan = AsyncIterator[list[Job]]
-Pages = AsyncIterator[list[RemoteObject]]
 
 
 class Engine:
@@ -86,6 +84,7 @@ class Engine:
         self._memory = Memory.for_process(options.memory)
         self._disk = Disk()
         self._session = Session(options, self)
+        self._remote = Remote(self._session)
         self._pace = Pace(1, 0.0)
 
     async def __aenter__(self) -> Engine:
@@ -139,7 +138,7 @@ class Engine:
         self, source: Location, destination: str = "tmp/", naming: Naming = Naming.KEEP
     ) -> None:
         """Bring back a prefix, or one object, below `destination`."""
-        pages, cut = await self._find(source)
+        pages, cut = await self._remote.find(source)
         if pages is not None:
             await self._down_tree(source.bucket, pages, cut, destination, naming)
             return
@@ -150,16 +149,12 @@ class Engine:
 
     async def list_level(self, prefix: Location) -> AsyncIterator[RemoteObject | str]:
         """What is directly below a prefix, by name: objects, and deeper prefixes as text."""
-        await self._session.objects(prefix.bucket)
-        async for page, prefixes in self._list(prefix, "/"):
-            level: list[RemoteObject | str] = [*page, *prefixes]
-            level.sort(key=lambda entry: entry if isinstance(entry, str) else entry.name)
-            for entry in level:
-                yield entry
+        async for entry in self._remote.level(prefix):
+            yield entry
 
     async def stat(self, location: Location) -> HeadFacts:
         """HEAD of an object with the customer key."""
-        return await self._head(location)
+        return await self._remote.head(location)
 
     # Up
 
@@ -207,43 +202,22 @@ class Engine:
     # Down
 
     async def _copy_down(self, source: Location, destination: str) -> None:
-        pages, cut = await self._find(source)
+        pages, cut = await self._remote.find(source)
         if pages is not None:
             await self._down_tree(source.bucket, pages, cut, destination, Naming.KEEP)
         else:
             await self._down_object(source, *await self._object_path(source, destination))
-
-    async def _find(self, source: Location) -> tuple[Pages | None, str]:
-        """The pages of the prefix `source`, or None when it is one object; and what names lose."""
-        await self._session.objects(source.bucket)
-        if source.name and not source.name.endswith("/"):
-            page, _, _ = await self._list_page(source, None, "", 1)
-            if page and page[0].name == source.name:
-                return None, ""
-        prefix, cut = prefix_names(source)
-        pages = self._pages(prefix)
-        first = await anext(pages, None)
-        if first is None:
-            if source.name and not source.name.endswith("/"):
-                return None, ""  # HEAD decides: it may be there and not be listed
-            raise _no_object(source)
-        return _chain(first, pages), cut
-
-    async def _pages(self, prefix: Location) -> Pages:
-        async for page, _ in self._list(prefix):
-            if page:
-                yield page
 
     async def _down_object(self, source: Location, directory: str, name: str) -> None:
         if not source.name or source.name.endswith("/"):
             raise UsageError(f"{source} names no object", hint="use: sealift cp or restore")
         await self._session.objects(source.bucket)
         try:
-            head = await self._head(source)
+            head = await self._remote.head(source)
         except ReplyError as error:
             if error.status != 404:
                 raise
-            raise _no_object(source) from None
+            raise no_object(source) from None
         job = Job(Direction.DOWN, source, name, head.size)
         await self._run_down(self._plan_one(job), source.bucket, directory)
 
@@ -331,35 +305,6 @@ class Engine:
             note_done=schedule.note_done,
         )
 
-    async def _list(
-        self, prefix: Location, delimiter: str = ""
-    ) -> AsyncIterator[tuple[list[RemoteObject], list[str]]]:
-        """All pages below a prefix: objects, and deeper prefixes up to `delimiter`."""
-        token = None
-        seen = set()
-        while True:
-            page, prefixes, token = await self._list_page(prefix, token, delimiter)
-            yield page, prefixes
-            if token is None:
-                return
-            if token in seen:
-                raise IntegrityError(f"the listing of {prefix} goes round in circles")
-            seen.add(token)
-
-    async def _list_page(
-        self, prefix: Location, token: str | None, delimiter: str = "", limit: int = 1000
-    ) -> Page:
-        objects = await self._session.objects(prefix.bucket)
-        return await self._session.retrier.run(
-            str(prefix), objects.list_page, prefix.name, token, delimiter, limit
-        )
-
-    async def _head(self, location: Location) -> HeadFacts:
-        name = location.name
-        _usable(check_name, name)
-        objects = await self._session.objects(location.bucket)
-        return await self._session.retrier.run(name, objects.head_object, name)
-
     async def _file_size(self, path: str) -> int | None:
         return await self._disk.run(_usable, file_size, path)
 
@@ -374,10 +319,6 @@ class Engine:
         self._reporter.emit(event)
 
 
-def _no_object(location: Location) -> UsageError:
-    return UsageError(f"there is no object at {location}", hint="look with: sealift ls")
-
-
 def _take(found: Iterator[T], count: int) -> list[T]:
     return list(islice(found, count))
 
@@ -388,9 +329,3 @@ def _usable(check: Callable[[A], T], argument: A) -> T:
         return check(argument)
     except ObjectError as error:
         raise UsageError(error.message, hint=error.hint) from None
-
-
-async def _chain(first: list[RemoteObject], rest: Pages) -> Pages:
-    yield first
-    async for page in rest:
-        yield page
