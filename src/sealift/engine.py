@@ -14,38 +14,28 @@ the settings raises UsageError before anything is touched. Cancelling a command 
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from itertools import islice
 from types import TracebackType
 from typing import TypeVar
 
-import anyio
-
-from sealift.descriptors import files_at_once, worker_limit
-from sealift.download import Downloader
 from sealift.errors import Cause, ObjectError, ReplyError, UsageError
 from sealift.events import (
     Event,
     Failed,
-    Finished,
-    Noted,
     PlanComplete,
     Planned,
     Reporter,
     Retried,
     Silent,
     Skipped,
-    Started,
 )
-from sealift.files.disk import THREAD_COUNT, Disk
-from sealift.files.target import Target
-from sealift.files.walk import Passed, file_size, walk
+from sealift.files.disk import Disk
+from sealift.files.walk import FileEntry, Passed, file_size, walk
 from sealift.memory import Memory
 from sealift.model import Direction, Job, Location, RemoteObject
-from sealift.options import ADAPTIVE_CEILING, Options
-from sealift.pace import Pace, start_for
+from sealift.options import Options
 from sealift.plan import (
     Naming,
     check_name,
@@ -59,19 +49,16 @@ from sealift.plan import (
     upload_job,
 )
 from sealift.remote import Pages, Remote, no_object
-from sealift.resources import Resources, Settle
-from sealift.schedule import Schedule, first_error
+from sealift.runner import Plan, Runner
 from sealift.session import Session
-from sealift.upload import Uploader
-from sealift.wire.bucket import BucketClient, HeadFacts
+from sealift.sync import Sync, SyncOptions
+from sealift.wire.bucket import HeadFacts
 
 A = TypeVar("A")
 T = TypeVar("T")
 
 # Files looked at in one go.
-WALK_BATCH = 64
-
-Plan = AsyncIterator[list[Job]]
+WALK_BATCH = 256
 
 
 class Engine:
@@ -85,7 +72,8 @@ class Engine:
         self._disk = Disk()
         self._session = Session(options, self)
         self._remote = Remote(self._session)
-        self._pace = Pace(1, 0.0)
+        self._failed_count = 0
+        self._runner = Runner(options, self._session, self._disk, self._memory, self)
 
     async def __aenter__(self) -> Engine:
         self._stack.callback(self._disk.close)
@@ -147,6 +135,33 @@ class Engine:
             source, destination, random_name(name) if naming is Naming.UUID else name
         )
 
+    async def sync(self, source: str, destination: str, options: SyncOptions | None = None) -> None:
+        """Move what differs from one side to the other; both name the contents of trees.
+
+        With `options.delete` what only the destination has is removed at the end, if all went well.
+        """
+        up, down = destination.startswith("s3://"), source.startswith("s3://")
+        if up == down:
+            raise UsageError("one side must be an s3:// URI", hint="write s3://BUCKET/PREFIX")
+        root = source if up else destination
+        there = up or await self._disk.run(os.path.lexists, root)
+        if there and await self._file_size(root) is not None:
+            raise UsageError(f"{root} is a file", hint="name a directory, or use: sealift cp")
+        sync = Sync(
+            options or SyncOptions(),
+            self._remote,
+            self._runner,
+            self._disk,
+            self._memory,
+            self,
+            self._walk,
+            lambda: self._failed_count,
+        )
+        if up:
+            await sync.up(root, Location.parse(destination))
+        else:
+            await sync.down(Location.parse(source), root)
+
     async def list_level(self, prefix: Location) -> AsyncIterator[RemoteObject | str]:
         """What is directly below a prefix, by name: objects, and deeper prefixes as text."""
         async for entry in self._remote.level(prefix):
@@ -164,27 +179,21 @@ class Engine:
             await self._up_file(source, size, destination)
             return
         plan = self._plan_tree(source, tree_prefix(source, destination))
-        await self._run_up(plan, destination.bucket)
+        await self._runner.up(plan, destination.bucket)
 
     async def _up_file(self, path: str, size: int, destination: Location) -> None:
         location = file_location(path, destination)
         _usable(check_name, location.name)
         _usable(check_size, size)
-        await self._run_up(self._plan_one(Job(Direction.UP, location, path, size)), location.bucket)
-
-    async def _run_up(self, plan: Plan, bucket: str) -> None:
-        objects = await self._session.objects(bucket)
-        schedule = self._make_schedule(objects)
-        uploader = Uploader(self._resources(objects, schedule), self._options.part_size)
-        await self._run(schedule, plan, uploader.move)
+        await self._runner.up(
+            self._plan_one(Job(Direction.UP, location, path, size)), location.bucket
+        )
 
     async def _plan_tree(self, root: str, prefix: Location) -> Plan:
-        found = walk(root)
-        while batch := await self._disk.run_brief(_take, found, WALK_BATCH):
+        async for batch in self._walk(root):
             jobs = []
             for entry in batch:
                 if isinstance(entry, Passed):
-                    self._report_passed(entry)
                     continue
                 try:
                     jobs.append(upload_job(entry, prefix))
@@ -193,11 +202,28 @@ class Engine:
             yield self._planned(jobs)
         self.emit(PlanComplete())
 
-    def _report_passed(self, entry: Passed) -> None:
-        if entry.error is not None:
-            self.emit(Failed(entry.name, entry.error))
-        else:
-            self.emit(Skipped(entry.name, entry.reason))
+    async def _walk(
+        self, root: str, *, is_source: bool = True
+    ) -> AsyncIterator[list[FileEntry | Passed]]:
+        """What is below `root`, in batches; what cannot be sent is reported, failures drop out.
+
+        Where `root` is no source nothing is reported, and it need not be there.
+        """
+        if not is_source and not await self._disk.run(os.path.isdir, root):
+            return
+        found = walk(root)
+        while batch := await self._disk.run_brief(_take, found, WALK_BATCH):
+            entries: list[FileEntry | Passed] = []
+            for entry in batch:
+                if not isinstance(entry, Passed):
+                    entries.append(entry)
+                elif entry.error is None:
+                    entries.append(entry)
+                    if is_source:
+                        self.emit(Skipped(entry.name, entry.reason))
+                elif is_source:
+                    self.emit(Failed(entry.name, entry.error))
+            yield entries
 
     # Down
 
@@ -219,24 +245,12 @@ class Engine:
                 raise
             raise no_object(source) from None
         job = Job(Direction.DOWN, source, name, head.size)
-        await self._run_down(self._plan_one(job), source.bucket, directory)
+        await self._runner.down(self._plan_one(job), source.bucket, directory)
 
     async def _down_tree(
         self, bucket: str, pages: Pages, cut: str, directory: str, naming: Naming
     ) -> None:
-        await self._run_down(self._plan_pages(bucket, pages, cut, naming), bucket, directory)
-
-    async def _run_down(self, plan: Plan, bucket: str, directory: str) -> None:
-        objects = await self._session.objects(bucket)
-        schedule = self._make_schedule(objects)
-        target = await self._disk.run(_usable, Target, directory)
-        try:
-            resources = self._resources(objects, schedule)
-            open_count = files_at_once(schedule.ceiling, THREAD_COUNT)
-            downloader = Downloader(resources, self._options.part_size, target, open_count)
-            await self._run(schedule, plan, downloader.move)
-        finally:
-            target.close()
+        await self._runner.down(self._plan_pages(bucket, pages, cut, naming), bucket, directory)
 
     async def _plan_pages(self, bucket: str, pages: Pages, cut: str, naming: Naming) -> Plan:
         async for page in pages:
@@ -259,52 +273,6 @@ class Engine:
         self.emit(Planned(len(jobs), sum(job.size for job in jobs)))
         return jobs
 
-    async def _run(
-        self, schedule: Schedule, plan: Plan, move: Callable[[list[Job], Settle], Awaitable[None]]
-    ) -> None:
-        def settle(job: Job, outcome: bool | ObjectError) -> None:
-            if isinstance(outcome, ObjectError):
-                self.emit(Failed(job.location.name, outcome, job))
-            else:
-                self.emit(Finished(job, outcome))
-
-        async def run_batch(jobs: list[Job]) -> None:
-            for job in jobs:
-                self.emit(Started(job))
-            await move(jobs, settle)
-
-        try:
-            async with anyio.create_task_group() as keeper:
-                keeper.start_soon(self._session.keep_credentials)
-                await schedule.run(plan, run_batch)
-                keeper.cancel_scope.cancel()
-        except BaseExceptionGroup as group:
-            raise first_error(group) from None
-
-    def _make_schedule(self, objects: BucketClient) -> Schedule:
-        fixed = self._options.concurrency
-        ceiling = fixed or ADAPTIVE_CEILING
-        possible = worker_limit()
-        if possible is not None and possible < ceiling:
-            if fixed is not None:
-                self.emit(
-                    Noted(f"the limit of open files (ulimit -n) allows {possible} requests at once")
-                )
-            ceiling = possible
-        start = start_for(objects.answer_time) if fixed is None else ceiling
-        self._pace = Pace(ceiling, time.monotonic(), start=start)
-        return Schedule(ceiling, self._pace)
-
-    def _resources(self, objects: BucketClient, schedule: Schedule) -> Resources:
-        return Resources(
-            objects=objects,
-            disk=self._disk,
-            memory=self._memory,
-            retrier=self._session.retrier,
-            spread=schedule.spread,
-            note_done=schedule.note_done,
-        )
-
     async def _file_size(self, path: str) -> int | None:
         return await self._disk.run(_usable, file_size, path)
 
@@ -315,7 +283,9 @@ class Engine:
     def emit(self, event: Event) -> None:
         """Pass an event on to the reporter; a server that asks to slow down slows the pace."""
         if isinstance(event, Retried) and event.error.cause is Cause.THROTTLED:
-            self._pace.throttled(time.monotonic())
+            self._runner.slow_down()
+        elif isinstance(event, Failed):
+            self._failed_count += 1
         self._reporter.emit(event)
 
 

@@ -57,6 +57,28 @@ class Skipped:
 
 
 @dataclass(slots=True)
+class Unchanged:
+    """`count` objects of `size` bytes are the same on both sides.
+
+    With `job` it is one that was planned, and turned out not to need moving.
+    """
+
+    count: int
+    size: int
+    job: Job | None = None
+
+
+@dataclass(slots=True)
+class Would:
+    """A dry run would do this: `act` is `upload`, `download`, `copy` or `remove`."""
+
+    act: str
+    name: str
+    size: int
+    job: Job | None = None
+
+
+@dataclass(slots=True)
 class Retried:
     """An attempt at `name` failed and is made again after `delay` seconds."""
 
@@ -73,7 +95,18 @@ class Noted:
     text: str
 
 
-Event = Planned | PlanComplete | Started | Finished | Failed | Skipped | Retried | Noted
+Event = (
+    Planned
+    | PlanComplete
+    | Started
+    | Finished
+    | Failed
+    | Skipped
+    | Unchanged
+    | Would
+    | Retried
+    | Noted
+)
 
 
 class Reporter(Protocol):
@@ -101,6 +134,9 @@ class Tally:
     checked_count: int = 0
     failed_count: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
+    unchanged_count: int = 0
+    unchanged_size: int = 0
+    would: dict[str, tuple[int, int]] = field(default_factory=dict)
     retry_count: int = 0
     active: dict[int, Job] = field(default_factory=dict)
     failures: list[Failed] = field(default_factory=list)
@@ -133,10 +169,25 @@ class Tally:
                     self.failures.append(event)
             case Skipped(_, reason):
                 self.skipped[reason] = self.skipped.get(reason, 0) + 1
+            case Unchanged(count, size, moot):
+                self.unchanged_count += count
+                self.unchanged_size += size
+                if moot is not None:
+                    self._unplan(moot)
+            case Would(act, _, size, moot):
+                count, total = self.would.get(act, (0, 0))
+                self.would[act] = count + 1, total + size
+                if moot is not None:
+                    self._unplan(moot)
             case Retried():
                 self.retry_count += 1
             case _:
                 pass
+
+    def _unplan(self, job: Job) -> None:
+        self.active.pop(id(job), None)
+        self.planned_count -= 1
+        self.planned_size -= job.size
 
     @property
     def moved_size(self) -> int:

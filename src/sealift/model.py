@@ -95,6 +95,22 @@ class RemoteObject(NamedTuple):
     storage_class: str = "STANDARD"
 
 
+class Known(NamedTuple):
+    """What an object was when it was last moved, as the catalogue keeps it.
+
+    `mtime_ns` is that of the local file, which was equal to the object; None when there was none.
+    `etag` is written as LIST shows it. `key_id` None means that the object was not sealed.
+    """
+
+    name: str
+    size: int
+    etag: str
+    version_id: str | None
+    crc: int | None
+    mtime_ns: int | None
+    key_id: str | None
+
+
 class Direction(enum.Enum):
     UP = "upload"
     DOWN = "download"

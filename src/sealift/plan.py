@@ -74,6 +74,13 @@ def prefix_names(source: Location) -> tuple[Location, str]:
     return source.child("/"), source.name[: source.name.rfind("/") + 1]
 
 
+def contents(prefix: Location) -> Location:
+    """The prefix that stands for what is below it: with or without `/`, as aws s3 sync has it."""
+    if not prefix.name or prefix.name.endswith("/"):
+        return prefix
+    return prefix.child("/")
+
+
 def object_path(source: Location, destination: str, *, is_directory: bool) -> tuple[str, str]:
     """Directory and file name that the single object `source` is written to."""
     if is_directory or destination.endswith("/"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from sealift.errors import IntegrityError, ObjectError, UsageError
@@ -31,7 +32,7 @@ class Remote:
             if page and page[0].name == source.name:
                 return None, ""
         prefix, cut = prefix_names(source)
-        pages = self._object_pages(prefix)
+        pages = self.pages(prefix)
         first = await anext(pages, None)
         if first is None:
             if source.name and not source.name.endswith("/"):
@@ -58,7 +59,8 @@ class Remote:
         objects = await self._session.objects(location.bucket)
         return await self._session.retrier.run(name, objects.head_object, name)
 
-    async def _object_pages(self, prefix: Location) -> Pages:
+    async def pages(self, prefix: Location) -> Pages:
+        """All objects whose names start with `prefix`, a page at a time, in the server's order."""
         async for page, _ in self._pages(prefix):
             if page:
                 yield page
@@ -66,17 +68,26 @@ class Remote:
     async def _pages(
         self, prefix: Location, delimiter: str = ""
     ) -> AsyncIterator[tuple[list[RemoteObject], list[str]]]:
-        """All pages below a prefix: objects, and deeper prefixes up to `delimiter`."""
-        token = None
+        """All pages below a prefix: objects, and deeper prefixes up to `delimiter`.
+
+        The next page is on its way while one is being used.
+        """
         seen = set()
-        while True:
-            page, prefixes, token = await self._page(prefix, token, delimiter)
-            yield page, prefixes
-            if token is None:
-                return
-            if token in seen:
-                raise IntegrityError(f"the listing of {prefix} goes round in circles")
-            seen.add(token)
+        fetching = asyncio.ensure_future(self._page(prefix, None, delimiter))
+        try:
+            while True:
+                page, prefixes, token = await fetching
+                if token in seen:
+                    raise IntegrityError(f"the listing of {prefix} goes round in circles")
+                if token is not None:
+                    seen.add(token)
+                    fetching = asyncio.ensure_future(self._page(prefix, token, delimiter))
+                yield page, prefixes
+                if token is None:
+                    return
+        finally:
+            if not fetching.cancel() and not fetching.cancelled():
+                fetching.exception()  # seen, or nobody wants it any more
 
     async def _page(
         self, prefix: Location, token: str | None, delimiter: str = "", limit: int = 1000

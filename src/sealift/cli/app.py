@@ -106,6 +106,53 @@ def restore(
 
 @app.command()
 @with_shared
+def sync(
+    shared: Shared,
+    src: Annotated[str, typer.Argument(help="Directory, or s3://BUCKET/PREFIX: its contents.")],
+    dst: Annotated[str, typer.Argument(help="What is made like it.")],
+    size_only: Annotated[
+        bool, typer.Option("--size-only", help="Same size means same content.")
+    ] = False,
+    checksum: Annotated[
+        bool, typer.Option("--checksum", help="Compare CRC64NVME where the times do not tell.")
+    ] = False,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Make the catalogue of the prefix anew.")
+    ] = False,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Remove what only DST has, if all went well.")
+    ] = False,
+    max_delete: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Remove nothing if it were more.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="With --delete, even if SRC is empty.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would happen; touch nothing.")
+    ] = False,
+) -> None:
+    """Move what differs, up or down; a second run moves nothing."""
+    from sealift.cli import commands
+
+    commands.sync(
+        shared,
+        src,
+        dst,
+        commands.sync_options(
+            size_only=size_only,
+            checksum=checksum,
+            rebuild=rebuild,
+            delete=delete,
+            max_delete=max_delete,
+            force=force,
+            dry_run=dry_run,
+        ),
+    )
+
+
+@app.command()
+@with_shared
 def ls(
     shared: Shared,
     uri: Annotated[

@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NoReturn
 
-from sealift.cli.running import execute, execute_quietly, usage_checked
+from sealift.cli.running import execute, execute_quietly, fail, usage_checked
 from sealift.cli.shared import Shared
+from sealift.compare import Method
 from sealift.engine import Engine
+from sealift.errors import UsageError
 from sealift.model import Location
 from sealift.plan import Naming
+from sealift.sync import SyncOptions
 
 
 def put(shared: Shared, file: str | None = None, uri: str | None = None) -> NoReturn:
@@ -65,6 +68,47 @@ def restore(shared: Shared, uri: str, dest: str = "tmp/", names: Naming = Naming
     execute(shared, settings, command, heading=f"restore {location} to {dest}")
 
 
+def sync(shared: Shared, src: str, dst: str, options: SyncOptions | None = None) -> NoReturn:
+    """Move what differs, up or down."""
+    chosen = options or SyncOptions()
+    with usage_checked(shared) as settings:
+        pass
+
+    async def command(engine: Engine) -> None:
+        await engine.sync(src, dst, chosen)
+
+    doing = "sync, dry run," if chosen.dry_run else "sync"
+    execute(shared, settings, command, heading=f"{doing} {src} to {dst}", dry_run=chosen.dry_run)
+
+
+def sync_options(
+    *,
+    size_only: bool,
+    checksum: bool,
+    rebuild: bool,
+    delete: bool,
+    max_delete: int | None,
+    force: bool,
+    dry_run: bool,
+) -> SyncOptions:
+    """The options of a sync as typed; exits with 2 when they contradict each other."""
+    methods = {Method.SIZE: size_only, Method.CHECKSUM: checksum, Method.REBUILD: rebuild}
+    chosen = [method for method, given in methods.items() if given]
+    if len(chosen) > 1:
+        fail(
+            UsageError("--size-only, --checksum and --rebuild exclude each other", hint="give one")
+        )
+    if (force or max_delete is not None) and not delete:
+        fail(UsageError("--force and --max-delete are about --delete", hint="add --delete"))
+    return SyncOptions(
+        method=chosen[0] if chosen else Method.TIMES,
+        delete=delete,
+        max_delete=max_delete,
+        force=force,
+        dry_run=dry_run,
+    )
+
+
 def ls(shared: Shared, uri: str | None = None) -> NoReturn:
     """List objects and prefixes."""
     from sealift.cli.listing import print_level
@@ -100,6 +144,7 @@ COMMANDS: dict[str, Callable[..., NoReturn]] = {
     "get": get,
     "cp": cp,
     "restore": restore,
+    "sync": sync,
     "ls": ls,
     "stat": stat,
 }

@@ -24,6 +24,7 @@ from sealift.console import open_console
 from sealift.console.log import LogReporter
 from sealift.console.screen import drop_stdout
 from sealift.console.text import escape
+from sealift.console.would import WouldPrinter
 from sealift.engine import Engine
 from sealift.errors import Interrupted, LocalFileError, ObjectError, SealiftError, UsageError
 from sealift.events import Fanout, Reporter
@@ -61,18 +62,27 @@ def execute(
     *,
     heading: str,
     answer: Sequence[str] = (),
+    dry_run: bool = False,
 ) -> NoReturn:
-    """Run a transfer under a console; print the `answer` lines that it left; exit."""
+    """Run a transfer under a console; print the `answer` lines that it left; exit.
+
+    A dry run prints what would happen on stdout, and has no bars.
+    """
     try:
         options = make_options(shared, settings, sealed=True)
         with open_console(
             quiet=shared.quiet,
             json=shared.json,
-            progress=not shared.no_progress,
+            progress=not (shared.no_progress or dry_run),
             heading=heading,
             key_id=options.customer_key.key_id if options.customer_key else None,
         ) as console:
-            reporter = Fanout([console, LogReporter()]) if shared.log_level else console
+            reporters: list[Reporter] = [console]
+            if shared.log_level:
+                reporters.append(LogReporter())
+            if dry_run and not shared.json:
+                reporters.append(WouldPrinter())
+            reporter = console if len(reporters) == 1 else Fanout(reporters)
             run_engine(options, reporter, command)
     except SealiftError as error:
         fail(error)

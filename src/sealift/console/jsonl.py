@@ -8,6 +8,7 @@ bytes, times in seconds. Readers must ignore events and fields they do not know.
      "size": int, "checked": bool}         + "note": str if there is one
     {"event": "failed", "name": str, "error": str, "hint": str, "cause": str | null, "type": str}
     {"event": "skipped", "name": str, "reason": str}
+    {"event": "would", "act": "upload" | "download" | "copy" | "remove", "name": str, "size": int}
     {"event": "retried", "name": str, "attempt": int, "delay": float, "error": str,
      "cause": str | null}
     {"event": "noted", "text": str}
@@ -15,7 +16,7 @@ bytes, times in seconds. Readers must ignore events and fields they do not know.
      "error": str, "heading": str, "key_id": str | null, "elapsed": float,
      "planned_count": int, "planned_size": int, "plan_complete": bool,
      "done_count": int, "done_size": int, "checked_count": int, "failed_count": int,
-     "skipped": {reason: int}, "retry_count": int}
+     "skipped": {reason: int}, "unchanged_count": int, "unchanged_size": int, "retry_count": int}
 
 `checked`: a checksum stored with the object agreed. `cause`: the name of an `errors.Cause` in
 lower case (`throttled`, `reset`, `permanent`, ...). `type`: the class of the error. `attempt`
@@ -33,7 +34,7 @@ from typing import Any, ClassVar
 from sealift.console.screen import Console, drop_stdout
 from sealift.console.summary import Outcome
 from sealift.errors import ObjectError, SealiftError
-from sealift.events import Event, Failed, Finished, Noted, Retried, Skipped, Tally
+from sealift.events import Event, Failed, Finished, Noted, Retried, Skipped, Tally, Would
 
 VERSION = 1
 
@@ -42,7 +43,7 @@ class JsonConsole(Console):
     INTERVAL: ClassVar[float] = 0.1
 
     def _keeps(self, event: Event) -> bool:
-        return isinstance(event, Failed | Finished | Noted | Retried | Skipped)
+        return isinstance(event, Failed | Finished | Noted | Retried | Skipped | Would)
 
     def _draw(self, events: list[Event]) -> None:
         self._write([found for event in events if (found := record(event))])
@@ -85,6 +86,8 @@ def record(event: Event) -> dict[str, Any] | None:
             }
         case Skipped(name, reason):
             return {"event": "skipped", "name": name, "reason": reason}
+        case Would(act, name, size):
+            return {"event": "would", "act": act, "name": name, "size": size}
         case Retried(name, attempt, delay, error):
             return {
                 "event": "retried",
@@ -117,6 +120,8 @@ def summary_record(tally: Tally, outcome: Outcome) -> dict[str, Any]:
         "checked_count": tally.checked_count,
         "failed_count": tally.failed_count,
         "skipped": tally.skipped,
+        "unchanged_count": tally.unchanged_count,
+        "unchanged_size": tally.unchanged_size,
         "retry_count": tally.retry_count,
     }
 

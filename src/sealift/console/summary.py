@@ -31,7 +31,14 @@ class Outcome:
 
 def is_empty(tally: Tally) -> bool:
     """Whether the run did not even get to its first object."""
-    return not (tally.planned_count or tally.done_count or tally.failed_count or tally.skipped)
+    return not (
+        tally.planned_count
+        or tally.done_count
+        or tally.failed_count
+        or tally.skipped
+        or tally.unchanged_count
+        or tally.would
+    )
 
 
 def title(tally: Tally, outcome: Outcome) -> str:
@@ -41,7 +48,7 @@ def title(tally: Tally, outcome: Outcome) -> str:
             ending = f"{count(tally.failed_count, 'object')} failed"
         case Status.STOPPED:
             ending = "stopped by an error"
-        case Status.COMPLETE if not tally.done_count:
+        case Status.COMPLETE if not (tally.done_count or tally.would):
             ending = "nothing to do"
         case _:
             ending = outcome.status.value
@@ -51,7 +58,15 @@ def title(tally: Tally, outcome: Outcome) -> str:
 def rows(tally: Tally, outcome: Outcome) -> list[tuple[str, str]]:
     """The closing table: label and value."""
     done = tally.done_count
-    table = [("moved", f"{count(done, 'object')}, {size(tally.done_size)}")]
+    table = [
+        (f"would {act}", f"{count(n, 'object')}, {size(total)}")
+        for act, (n, total) in tally.would.items()
+    ]
+    if not table:
+        table.append(("moved", f"{count(done, 'object')}, {size(tally.done_size)}"))
+    if tally.unchanged_count:
+        same = f"{count(tally.unchanged_count, 'object')}, {size(tally.unchanged_size)}"
+        table.append(("unchanged", same))
     if tally.skipped:
         reasons = sorted(tally.skipped.items(), key=lambda item: (-item[1], item[0]))
         table += [
@@ -89,9 +104,11 @@ def failed_names(tally: Tally) -> list[tuple[str, str]]:
 def lines(tally: Tally, outcome: Outcome) -> list[str]:
     """The summary for a log."""
     named = [f"{name}: {error}" if error else name for name, error in failed_names(tally)]
+    table = rows(tally, outcome)
+    width = max(len(label) for label, _ in table) + 1
     return [
         *(["failed objects:"] if named else []),
         *(f"  {line}" for line in named),
         title(tally, outcome),
-        *(f"  {label:<10}{value}" for label, value in rows(tally, outcome)),
+        *(f"  {label:<{width}}{value}" for label, value in table),
     ]

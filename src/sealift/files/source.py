@@ -149,3 +149,14 @@ def read_each(
             found.append(error)
         start += size
     return found
+
+
+def file_crc(path: str, room: memoryview) -> int:
+    """The CRC64NVME of a whole file, read through `room`. LocalFileError, SourceChangedError."""
+    source = SourceFile(path)
+    try:
+        digest = source.digest(ByteRange(0, source.size), room, False)
+        source.check()
+    finally:
+        source.close()
+    return digest.crc

@@ -17,6 +17,7 @@ class FileEntry:
     path: str
     name: str
     size: int
+    mtime_ns: int
 
 
 @dataclass(slots=True)
@@ -79,7 +80,8 @@ def _look(entry: os.DirEntry[str], name: str) -> FileEntry | Passed | None:
         if not entry.is_file(follow_symlinks=False):
             return Passed(name, "socket, pipe or device")
         name.encode()
-        return FileEntry(entry.path, name, entry.stat(follow_symlinks=False).st_size)
+        facts = entry.stat(follow_symlinks=False)
+        return FileEntry(entry.path, name, facts.st_size, facts.st_mtime_ns)
     except UnicodeEncodeError:
         error = UnsafeNameError("the file's name is not UTF-8", hint="rename the file")
         return Passed(name, "", error)

@@ -1,0 +1,100 @@
+"""What counts as different: a file and an object, or two objects, of one name. Pure.
+
+The first row that fits decides. The *entry* is what the catalogue says the object was when it was
+last moved: its file half holds when size and mtime_ns are those of the file, its object half when
+size and ETag are those that LIST shows. `-` fits everything.
+
+| row | method      | entry                 | what is seen             | verdict              |
+|-----|-------------|-----------------------|--------------------------|----------------------|
+| 1   | not rebuild | both halves hold      | -                        | same                 |
+| 2   | -           | -                     | sizes differ             | different            |
+| 3   | size        | -                     | -                        | same                 |
+| 4   | rebuild     | -                     | -                        | ask                  |
+| 5   | checksum    | object half, with CRC | -                        | ask, against its CRC |
+| 6   | checksum    | -                     | -                        | ask                  |
+| 7   | times       | at most one half      | -                        | different            |
+| 8   | times       | none                  | file newer than object   | different            |
+| 9   | times       | none                  | -                        | same                 |
+
+Row 7: what changed since it was moved is different, however old it claims to be. Row 8 is that of
+`aws s3 sync`: an upload is due when the file was written after the object was stored, a download
+when the file was written since (it was changed here; a file that was brought back has the time of
+its source, which is older than the object).
+
+"Ask" reads the file's CRC64NVME and, unless the entry has it, HEADs the object with the customer
+key. The table costs no request.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from sealift.files.walk import FileEntry
+from sealift.model import Known, RemoteObject
+
+_NANO = 1_000_000_000
+
+
+class Method(enum.StrEnum):
+    """How to tell. `REBUILD` makes the catalogue anew: every object is asked."""
+
+    TIMES = "times"
+    SIZE = "size"
+    CHECKSUM = "checksum"
+    REBUILD = "rebuild"
+
+
+class Verdict(enum.Enum):
+    SAME = "same"
+    DIFFERENT = "different"
+    ASK = "ask"
+
+
+def compare_file(
+    file: FileEntry, found: RemoteObject, known: Known | None, method: Method
+) -> Verdict:
+    """Whether `file` and the listed object are the same; the table above, for both directions."""
+    if (
+        known is not None
+        and method is not Method.REBUILD
+        and _file_half(known, file)
+        and _object_half(known, found)
+    ):
+        return Verdict.SAME
+    if file.size != found.size:
+        return Verdict.DIFFERENT
+    if method is Method.SIZE:
+        return Verdict.SAME
+    if method is not Method.TIMES:
+        return Verdict.ASK
+    if known is not None or file.mtime_ns > found.modified * _NANO:
+        return Verdict.DIFFERENT
+    return Verdict.SAME
+
+
+def compare_objects(
+    source: RemoteObject, found: RemoteObject, known: Known | None, method: Method
+) -> Verdict:
+    """Whether two listed objects are the same; `known` is the entry of the destination's."""
+    if source.size != found.size:
+        return Verdict.DIFFERENT
+    if method is Method.SIZE:
+        return Verdict.SAME
+    if method is not Method.TIMES:
+        return Verdict.ASK
+    if known is not None and not _object_half(known, found):
+        return Verdict.DIFFERENT
+    return Verdict.DIFFERENT if source.modified > found.modified else Verdict.SAME
+
+
+def known_crc(known: Known | None, found: RemoteObject) -> int | None:
+    """The CRC64NVME of the listed object, where its entry holds and has one."""
+    return known.crc if known is not None and _object_half(known, found) else None
+
+
+def _file_half(known: Known, file: FileEntry) -> bool:
+    return known.mtime_ns == file.mtime_ns and known.size == file.size
+
+
+def _object_half(known: Known, found: RemoteObject) -> bool:
+    return known.etag == found.etag and known.size == found.size

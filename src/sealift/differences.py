@@ -1,0 +1,218 @@
+"""What a sync moves and removes, decided name by name.
+
+Source and destination are merged in the order of names, with the catalogue's entries of the
+objects at hand, and compared by the table in `compare`. Memory holds a page of each, and moving
+begins with the first pairs. What is left over at the destination is kept on disk until everything
+has been moved.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+from sealift.collisions import Collisions
+from sealift.compare import Verdict
+from sealift.errors import ObjectError
+from sealift.events import Failed, PlanComplete, Planned, Reporter, Unchanged
+from sealift.files.disk import Disk
+from sealift.files.walk import Passed
+from sealift.merge import Side, merge
+from sealift.model import Job, Known, Location, RemoteObject
+from sealift.plan import is_marker
+from sealift.resources import Settle
+
+# Names that are removed by one request (S3's limit), and the bytes of them that memory may hold.
+REMOVE_COUNT = 1000
+EXTRAS_IN_MEMORY = 4 << 20
+
+
+class Entry(Protocol):
+    """A file or an object."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+
+
+S = TypeVar("S", bound=Entry)
+D = TypeVar("D", bound=Entry)
+
+# Finds out whether a source and what is at its destination are the same.
+Question = Callable[[], Awaitable[bool]]
+
+
+class Entries:
+    """The catalogue's entries of one prefix, handed out as the listing goes on.
+
+    `fetch` gives those after a name, in order, some at a time; it is called in a thread.
+    """
+
+    def __init__(self, fetch: Callable[[str], list[Known]]) -> None:
+        self._fetch = fetch
+        self._rows: list[Known] = []
+        self._after: str | None = ""
+
+    def up_to(self, last: str) -> dict[str, Known]:
+        """The next entries, up to the name `last`."""
+        found: dict[str, Known] = {}
+        while True:
+            for index, row in enumerate(self._rows):
+                if row.name > last:
+                    self._rows = self._rows[index:]
+                    return found
+                found[row.name] = row
+            self._rows = [] if self._after is None else self._fetch(self._after)
+            if not self._rows:
+                self._after = None
+                return found
+            self._after = self._rows[-1].name
+
+
+class Extra(NamedTuple):
+    """What only the destination has; `name` is relative to its root."""
+
+    name: str
+    size: int
+
+
+class Extras:
+    """Names to remove, in the order they were found; beyond some MiB they wait in a file."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.SpooledTemporaryFile(  # noqa: SIM115
+            EXTRAS_IN_MEMORY, "w+", encoding="ascii"
+        )
+        self.count = 0
+
+    def add(self, name: str, size: int) -> None:
+        """Keep a name."""
+        self._file.write(json.dumps([name, size]) + "\n")
+        self.count += 1
+
+    def batches(self) -> Iterator[list[Extra]]:
+        """All of them, as many at a time as one request removes."""
+        self._file.seek(0)
+        while lines := list(islice(self._file, REMOVE_COUNT)):
+            yield [Extra(*json.loads(line)) for line in lines]
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class Listed:
+    """The objects below a prefix, with what the catalogue knows of the page at hand in `known`.
+
+    Objects that only stand for a directory are left out.
+    """
+
+    def __init__(
+        self,
+        prefix: Location,
+        pages: AsyncIterator[list[RemoteObject]],
+        entries: Entries,
+        disk: Disk,
+    ) -> None:
+        self.prefix = prefix
+        self._pages = pages
+        self._entries = entries
+        self._disk = disk
+        self.known: dict[str, Known] = {}
+
+    async def pages(self) -> AsyncIterator[list[RemoteObject | Passed]]:
+        """The pages; each replaces `known`."""
+        async for page in self._pages:
+            self.known = await self._disk.run_brief(self._entries.up_to, page[-1].name)
+            yield [found for found in page if not is_marker(found)]
+
+
+@dataclass(slots=True)
+class Rules(Generic[S, D]):
+    """One direction: how its sides are compared, and what is to be done for a source.
+
+    `question` is for pairs that must be asked about, `collisions` for where files are written.
+    """
+
+    compare: Callable[[S, D], Verdict]
+    make_job: Callable[[S], Job]
+    question: Callable[[S, D], Question]
+    collisions: Collisions | None = None
+
+
+class SyncPlan(Generic[S, D]):
+    """What one sync moves and removes. `source_count` counts all that the source has."""
+
+    def __init__(self, rules: Rules[S, D], reporter: Reporter, *, keep_extras: bool) -> None:
+        self._rules = rules
+        self._keep_extras = keep_extras
+        self._reporter = reporter
+        self._questions: dict[Job, Question] = {}
+        self.extras = Extras()
+        self.source_count = 0
+
+    async def jobs(
+        self, source: Side[S | Passed], found: Side[D | Passed]
+    ) -> AsyncIterator[list[Job]]:
+        """Batches of what is to be moved, or to be asked about and then moved."""
+        async for pairs in merge(source, found):
+            jobs = self._decide(pairs)
+            if jobs:
+                self._reporter.emit(Planned(len(jobs), sum([job.size for job in jobs])))
+            yield jobs
+        self._reporter.emit(PlanComplete())
+
+    def _decide(self, pairs: list[tuple[str, S | Passed | None, D | Passed | None]]) -> list[Job]:
+        jobs: list[Job] = []
+        same_count = same_size = 0
+        collisions, compare = self._rules.collisions, self._rules.compare
+        for name, ours, found in pairs:
+            # A link or a device is replaced if it must, and never removed.
+            theirs = None if isinstance(found, Passed) else found
+            if ours is None:
+                if theirs is not None and self._keep_extras:
+                    self.extras.add(name, theirs.size)
+                continue
+            self.source_count += 1
+            if isinstance(ours, Passed):
+                continue
+            try:
+                if collisions is not None:
+                    collisions.check(name)
+                verdict = Verdict.DIFFERENT if theirs is None else compare(ours, theirs)
+                if verdict is Verdict.SAME:
+                    same_count += 1
+                    same_size += ours.size
+                    continue
+                job = self._rules.make_job(ours)
+            except ObjectError as error:
+                self._reporter.emit(Failed(name, error))
+                continue
+            if verdict is Verdict.ASK and theirs is not None:
+                self._questions[job] = self._rules.question(ours, theirs)
+            jobs.append(job)
+        if same_count:
+            self._reporter.emit(Unchanged(same_count, same_size))
+        return jobs
+
+    async def differing(self, jobs: Sequence[Job], settle: Settle) -> list[Job]:
+        """Those of `jobs` that differ, where that had to be asked; `settle` hears what failed."""
+        if not self._questions:
+            return list(jobs)
+        different = []
+        for job in jobs:
+            question = self._questions.pop(job, None)
+            try:
+                same = question is not None and await question()
+            except ObjectError as error:
+                settle(job, error)
+                continue
+            if same:
+                self._reporter.emit(Unchanged(1, job.size, job))
+            else:
+                different.append(job)
+        return different

@@ -1,0 +1,140 @@
+"""Runs a plan: one schedule, its workers, and who moves the objects of one direction."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+import anyio
+
+from sealift.descriptors import files_at_once, worker_limit
+from sealift.download import Downloader
+from sealift.errors import ObjectError, UsageError
+from sealift.events import Failed, Finished, Noted, Reporter, Started
+from sealift.files.disk import THREAD_COUNT, Disk
+from sealift.files.target import Target
+from sealift.memory import Memory
+from sealift.model import Job
+from sealift.options import ADAPTIVE_CEILING, Options
+from sealift.pace import Pace, start_for
+from sealift.resources import Resources, Settle
+from sealift.schedule import Schedule, first_error
+from sealift.session import Session
+from sealift.upload import Uploader
+from sealift.wire.bucket import BucketClient
+
+Plan = AsyncIterator[list[Job]]
+Move = Callable[[Sequence[Job], Settle], Awaitable[None]]
+# Takes what need not be moved out of a batch.
+Sift = Callable[[Sequence[Job], Settle], Awaitable[list[Job]]]
+
+
+class Runner:
+    """Runs the plans of one engine, one at a time.
+
+    `sift` is awaited with each batch before it is moved.
+    """
+
+    def __init__(
+        self, options: Options, session: Session, disk: Disk, memory: Memory, reporter: Reporter
+    ) -> None:
+        self._options = options
+        self._session = session
+        self._disk = disk
+        self._memory = memory
+        self._reporter = reporter
+        self._pace = Pace(1, 0.0)
+
+    async def up(self, plan: Plan, bucket: str, sift: Sift | None = None) -> None:
+        """Upload the files of `plan`."""
+        objects = await self._session.objects(bucket)
+        schedule = self._make_schedule(objects)
+        uploader = Uploader(self._resources(objects, schedule), self._options.part_size)
+        await self._run(schedule, plan, _sifted(uploader.move, sift))
+
+    async def down(self, plan: Plan, bucket: str, directory: str, sift: Sift | None = None) -> None:
+        """Download the objects of `plan` below `directory`, which is made when it is missing."""
+        objects = await self._session.objects(bucket)
+        schedule = self._make_schedule(objects)
+        target = await self._disk.run(_open_target, directory)
+        try:
+            resources = self._resources(objects, schedule)
+            open_count = files_at_once(schedule.ceiling, THREAD_COUNT)
+            downloader = Downloader(resources, self._options.part_size, target, open_count)
+            await self._run(schedule, plan, _sifted(downloader.move, sift))
+        finally:
+            target.close()
+
+    async def look(self, plan: Plan, bucket: str, see: Move) -> None:
+        """Run `see` in the place of moves: for dry runs."""
+        schedule = self._make_schedule(await self._session.objects(bucket))
+        await self._run(schedule, plan, see)
+
+    def slow_down(self) -> None:
+        """A server asked for it."""
+        self._pace.throttled(time.monotonic())
+
+    async def _run(
+        self, schedule: Schedule, plan: Plan, move: Callable[[list[Job], Settle], Awaitable[None]]
+    ) -> None:
+        def settle(job: Job, outcome: bool | ObjectError) -> None:
+            if isinstance(outcome, ObjectError):
+                self._reporter.emit(Failed(job.location.name, outcome, job))
+            else:
+                self._reporter.emit(Finished(job, outcome))
+
+        async def run_batch(jobs: list[Job]) -> None:
+            for job in jobs:
+                self._reporter.emit(Started(job))
+            await move(jobs, settle)
+
+        try:
+            async with anyio.create_task_group() as keeper:
+                keeper.start_soon(self._session.keep_credentials)
+                await schedule.run(plan, run_batch)
+                keeper.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            raise first_error(group) from None
+
+    def _make_schedule(self, objects: BucketClient) -> Schedule:
+        fixed = self._options.concurrency
+        ceiling = fixed or ADAPTIVE_CEILING
+        possible = worker_limit()
+        if possible is not None and possible < ceiling:
+            if fixed is not None:
+                self._reporter.emit(
+                    Noted(f"the limit of open files (ulimit -n) allows {possible} requests at once")
+                )
+            ceiling = possible
+        start = start_for(objects.answer_time) if fixed is None else ceiling
+        self._pace = Pace(ceiling, time.monotonic(), start=start)
+        return Schedule(ceiling, self._pace)
+
+    def _resources(self, objects: BucketClient, schedule: Schedule) -> Resources:
+        return Resources(
+            objects=objects,
+            disk=self._disk,
+            memory=self._memory,
+            retrier=self._session.retrier,
+            spread=schedule.spread,
+            note_done=schedule.note_done,
+        )
+
+
+def _open_target(directory: str) -> Target:
+    try:
+        return Target(directory)
+    except ObjectError as error:
+        raise UsageError(error.message, hint=error.hint) from None
+
+
+def _sifted(move: Move, sift: Sift | None) -> Move:
+    if sift is None:
+        return move
+
+    async def move_rest(jobs: Sequence[Job], settle: Settle) -> None:
+        rest = await sift(jobs, settle)
+        if rest:
+            await move(rest, settle)
+
+    return move_rest

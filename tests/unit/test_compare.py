@@ -1,0 +1,91 @@
+"""The table of what counts as different: one case a row, and no row without one."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from sealift import compare
+from sealift.compare import Method, Verdict, compare_file, compare_objects, known_crc
+from sealift.files.walk import FileEntry
+from sealift.model import Known, RemoteObject
+
+NANO = 1_000_000_000
+FILE = FileEntry("/t/a", "a", 5, 1_000 * NANO)
+OBJECT = RemoteObject("p/a", 5, '"e1"', 2_000.0)
+ENTRY = Known("p/a", 5, "e1", None, 77, 1_000 * NANO, "key")
+
+FILE_CHANGED = FileEntry("/t/a", "a", 5, 1_500 * NANO)
+FILE_NEWER = FileEntry("/t/a", "a", 5, 2_000 * NANO + 1)
+OTHER_SIZE = FileEntry("/t/a", "a", 6, 1_000 * NANO)
+REPLACED = OBJECT._replace(etag='"e2"')
+
+SAME, DIFFERENT, ASK = Verdict
+
+ROWS = {
+    1: [
+        (FILE, OBJECT, ENTRY, Method.TIMES, SAME),
+        (FILE, OBJECT, ENTRY, Method.SIZE, SAME),
+        (FILE, OBJECT, ENTRY, Method.CHECKSUM, SAME),
+        # the entry goes before the clock: stored by a server whose clock is behind
+        (FILE, OBJECT._replace(modified=1.0), ENTRY, Method.TIMES, SAME),
+    ],
+    2: [(OTHER_SIZE, OBJECT, known, method, DIFFERENT) for known in (ENTRY, None) for method in Method],
+    3: [
+        (FILE_NEWER, OBJECT, None, Method.SIZE, SAME),
+        (FILE_CHANGED, REPLACED, ENTRY, Method.SIZE, SAME),
+    ],
+    4: [
+        (FILE, OBJECT, ENTRY, Method.REBUILD, ASK),
+        (FILE, OBJECT, None, Method.REBUILD, ASK),
+    ],
+    5: [(FILE_CHANGED, OBJECT, ENTRY, Method.CHECKSUM, ASK)],
+    6: [
+        (FILE, OBJECT, None, Method.CHECKSUM, ASK),
+        (FILE, REPLACED, ENTRY, Method.CHECKSUM, ASK),
+        (FILE_CHANGED, OBJECT, ENTRY._replace(crc=None), Method.CHECKSUM, ASK),
+    ],
+    7: [
+        (FILE_CHANGED, OBJECT, ENTRY, Method.TIMES, DIFFERENT),
+        (FILE, REPLACED, ENTRY, Method.TIMES, DIFFERENT),
+        (FILE_CHANGED, REPLACED, ENTRY, Method.TIMES, DIFFERENT),
+        (FILE, OBJECT, ENTRY._replace(mtime_ns=None), Method.TIMES, DIFFERENT),
+    ],
+    8: [(FILE_NEWER, OBJECT, None, Method.TIMES, DIFFERENT)],
+    9: [
+        (FILE, OBJECT, None, Method.TIMES, SAME),
+        (FileEntry("/t/a", "a", 5, 2_000 * NANO), OBJECT, None, Method.TIMES, SAME),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", sorted(ROWS))
+def test_row_of_the_table(row: int) -> None:
+    for file, found, known, method, verdict in ROWS[row]:
+        assert compare_file(file, found, known, method) is verdict
+
+
+def test_every_row_has_a_case() -> None:
+    numbers = re.findall(r"^\| (\d+) ", compare.__doc__ or "", re.MULTILINE)
+    assert [int(number) for number in numbers] == sorted(ROWS)
+
+
+def test_crc_of_the_entry_counts_only_while_the_object_half_holds() -> None:
+    assert known_crc(ENTRY, OBJECT) == 77
+    assert known_crc(ENTRY._replace(mtime_ns=1), OBJECT) == 77
+    assert known_crc(ENTRY, REPLACED) is None
+    assert known_crc(ENTRY, OBJECT._replace(size=6)) is None
+    assert known_crc(None, OBJECT) is None
+
+
+def test_objects_compare_by_size_then_by_time_and_by_what_was_copied() -> None:
+    newer, older = OBJECT._replace(modified=3_000.0), OBJECT._replace(modified=1_000.0)
+    copied = ENTRY._replace(mtime_ns=None)
+    assert compare_objects(OBJECT, OBJECT._replace(size=6), None, Method.SIZE) is DIFFERENT
+    assert compare_objects(newer, OBJECT, None, Method.SIZE) is SAME
+    assert compare_objects(newer, OBJECT, None, Method.TIMES) is DIFFERENT
+    assert compare_objects(older, OBJECT, None, Method.TIMES) is SAME
+    assert compare_objects(older, OBJECT, copied, Method.TIMES) is SAME
+    assert compare_objects(older, REPLACED, copied, Method.TIMES) is DIFFERENT
+    assert compare_objects(older, OBJECT, copied, Method.CHECKSUM) is ASK
