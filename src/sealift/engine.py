@@ -23,6 +23,7 @@ from typing import TypeVar
 
 import anyio
 
+from sealift.catalogue import FILE_NAME, Catalogue
 from sealift.descriptors import files_at_once, worker_limit
 from sealift.download import Downloader
 from sealift.errors import Cause, ObjectError, ReplyError, UsageError
@@ -58,6 +59,7 @@ from sealift.plan import (
     tree_prefix,
     upload_job,
 )
+from sealift.recorder import Recorder
 from sealift.remote import Pages, Remote, no_object
 from sealift.resources import Resources, Settle
 from sealift.schedule import Schedule, first_error
@@ -83,11 +85,14 @@ class Engine:
         self._stack = AsyncExitStack()
         self._memory = Memory.for_process(options.memory)
         self._disk = Disk()
+        directory = options.state_directory
+        self._catalogue = Catalogue(directory and os.path.join(directory, FILE_NAME))
         self._session = Session(options, self)
         self._remote = Remote(self._session)
         self._pace = Pace(1, 0.0)
 
     async def __aenter__(self) -> Engine:
+        self._stack.callback(self._catalogue.close)
         self._stack.callback(self._disk.close)
         try:
             await self._stack.enter_async_context(self._session)
@@ -176,7 +181,7 @@ class Engine:
         objects = await self._session.objects(bucket)
         schedule = self._make_schedule(objects)
         uploader = Uploader(self._resources(objects, schedule), self._options.part_size)
-        await self._run(schedule, plan, uploader.move)
+        await self._run(objects, schedule, plan, uploader.move)
 
     async def _plan_tree(self, root: str, prefix: Location) -> Plan:
         found = walk(root)
@@ -234,7 +239,7 @@ class Engine:
             resources = self._resources(objects, schedule)
             open_count = files_at_once(schedule.ceiling, THREAD_COUNT)
             downloader = Downloader(resources, self._options.part_size, target, open_count)
-            await self._run(schedule, plan, downloader.move)
+            await self._run(objects, schedule, plan, downloader.move)
         finally:
             target.close()
 
@@ -260,12 +265,19 @@ class Engine:
         return jobs
 
     async def _run(
-        self, schedule: Schedule, plan: Plan, move: Callable[[list[Job], Settle], Awaitable[None]]
+        self,
+        objects: BucketClient,
+        schedule: Schedule,
+        plan: Plan,
+        move: Callable[[list[Job], Settle], Awaitable[None]],
     ) -> None:
+        recorder = self._make_recorder(objects)
+
         def settle(job: Job, outcome: bool | ObjectError) -> None:
             if isinstance(outcome, ObjectError):
                 self.emit(Failed(job.location.name, outcome, job))
             else:
+                recorder.record(job)
                 self.emit(Finished(job, outcome))
 
         async def run_batch(jobs: list[Job]) -> None:
@@ -276,10 +288,18 @@ class Engine:
         try:
             async with anyio.create_task_group() as keeper:
                 keeper.start_soon(self._session.keep_credentials)
+                keeper.start_soon(recorder.keep_recording)
                 await schedule.run(plan, run_batch)
                 keeper.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             raise first_error(group) from None
+        finally:
+            await recorder.finish()
+
+    def _make_recorder(self, objects: BucketClient) -> Recorder:
+        customer_key = self._options.customer_key
+        key_id = customer_key.key_id if customer_key else None
+        return Recorder(self._catalogue, self._disk, self, objects.scope, key_id)
 
     def _make_schedule(self, objects: BucketClient) -> Schedule:
         fixed = self._options.concurrency

@@ -107,6 +107,10 @@ class Job:
     `path` is the local file (for a download: relative to the target directory, with `/`),
     `location` the object, `size` in bytes as the plan saw it, or as it is by now when the file or
     object was replaced. `moved` counts the bytes moved so far; a screen may poll it.
+
+    What the finished move found comes last: the object's `etag` as the server wrote it, its
+    version in a versioned bucket, the CRC64NVME of all bytes, and the mtime of the file in
+    nanoseconds since the epoch. Until then, and after a failure, they mean nothing.
     """
 
     direction: Direction
@@ -114,6 +118,10 @@ class Job:
     path: str
     size: int
     moved: int = 0
+    etag: str = ""
+    version_id: str | None = None
+    crc: int | None = None
+    mtime_ns: int | None = None
 
 
 class Spread(Protocol):
