@@ -1,9 +1,11 @@
-"""What holds for all tests: in CI nothing is left out."""
+"""What holds for all tests: in CI nothing is left out; the user's own state stays untouched."""
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,3 +22,19 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"left out, which CI does not allow: {report.longrepr}"
     return report
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def _states(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("states")
+
+
+@pytest.fixture(autouse=True)
+def state_home(_states: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The directory of each test's own catalogue, and of those of its child processes."""
+    home = _states / str(next(_numbers))
+    monkeypatch.setenv("XDG_STATE_HOME", str(home))
+    return home

@@ -30,7 +30,7 @@ from __future__ import annotations
 import enum
 
 from sealift.files.walk import FileEntry
-from sealift.model import Known, RemoteObject
+from sealift.model import Known, RemoteObject, bare_etag
 
 _NANO = 1_000_000_000
 
@@ -97,4 +97,4 @@ def _file_half(known: Known, file: FileEntry) -> bool:
 
 
 def _object_half(known: Known, found: RemoteObject) -> bool:
-    return known.etag == found.etag and known.size == found.size
+    return known.etag == bare_etag(found.etag) and known.size == found.size

@@ -17,8 +17,8 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from sealift.collisions import Collisions
 from sealift.compare import Verdict
-from sealift.errors import ObjectError
-from sealift.events import Failed, PlanComplete, Planned, Reporter, Unchanged
+from sealift.errors import CatalogueError, ObjectError
+from sealift.events import Failed, Noted, PlanComplete, Planned, Reporter, Unchanged
 from sealift.files.disk import Disk
 from sealift.files.walk import Passed
 from sealift.merge import Side, merge
@@ -117,8 +117,10 @@ class Listed:
         pages: AsyncIterator[list[RemoteObject]],
         entries: Entries,
         disk: Disk,
+        reporter: Reporter,
     ) -> None:
         self.prefix = prefix
+        self._reporter = reporter
         self._pages = pages
         self._entries = entries
         self._disk = disk
@@ -127,7 +129,11 @@ class Listed:
     async def pages(self) -> AsyncIterator[list[RemoteObject | Passed]]:
         """The pages; each replaces `known`."""
         async for page in self._pages:
-            self.known = await self._disk.run_brief(self._entries.up_to, page[-1].name)
+            try:
+                self.known = await self._disk.run_brief(self._entries.up_to, page[-1].name)
+            except CatalogueError as error:
+                self.known = {}
+                self._reporter.emit(Noted(str(error)))
             yield [found for found in page if not is_marker(found)]
 
 
@@ -140,7 +146,7 @@ class Rules(Generic[S, D]):
 
     compare: Callable[[S, D], Verdict]
     make_job: Callable[[S], Job]
-    question: Callable[[S, D], Question]
+    question: Callable[[Job, S, D], Question]
     collisions: Collisions | None = None
 
 
@@ -193,7 +199,7 @@ class SyncPlan(Generic[S, D]):
                 self._reporter.emit(Failed(name, error))
                 continue
             if verdict is Verdict.ASK and theirs is not None:
-                self._questions[job] = self._rules.question(ours, theirs)
+                self._questions[job] = self._rules.question(job, ours, theirs)
             jobs.append(job)
         if same_count:
             self._reporter.emit(Unchanged(same_count, same_size))
@@ -212,7 +218,7 @@ class SyncPlan(Generic[S, D]):
                 settle(job, error)
                 continue
             if same:
-                self._reporter.emit(Unchanged(1, job.size, job))
+                settle(job, None)
             else:
                 different.append(job)
         return different

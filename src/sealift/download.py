@@ -169,6 +169,8 @@ class Downloader:
         if received.size != job.size:
             job.moved -= received.size
             raise ObjectChangedError("the object is shorter than planned: it was replaced")
+        job.etag = received.etag
+        job.version_id = received.version_id
         return _Fetched(job, parts, room, received.facts)
 
     def _save_each(self, fetched: Sequence[_Fetched]) -> list[bool | ObjectError]:
@@ -186,7 +188,7 @@ class Downloader:
         try:
             for number, one in enumerate(fetched):
                 try:
-                    _compare(crc64(one.data), one.facts)
+                    _note_facts(one.job, crc64(one.data), one.facts)
                     file = written[number] = self._target.create(one.parts)
                     file.write(one.data, 0)
                     if one.facts.mtime_ns is not None:
@@ -220,7 +222,9 @@ class Downloader:
                 cut_ranges(head.size, self._range_size), partial(self._get_range, download)
             )
             crc = combine(download.crcs[start] for start in sorted(download.crcs))
-            _compare(crc, head.facts)
+            job.etag = head.etag
+            job.version_id = head.version_id
+            _note_facts(job, crc, head.facts)
             if head.facts.mtime_ns is not None:
                 file.set_mtime(head.facts.mtime_ns)
             await self._disk.run(self._target.commit, file)
@@ -268,6 +272,9 @@ def _same_version(received: Received, head: HeadFacts) -> None:
         raise ObjectChangedError("the object was replaced while it was being read")
 
 
-def _compare(crc: int, facts: FileFacts) -> None:
+def _note_facts(job: Job, crc: int, facts: FileFacts) -> None:
+    """Note what the object is; IntegrityError when its checksum says otherwise."""
+    job.crc = crc
+    job.mtime_ns = facts.mtime_ns
     if facts.crc is not None and crc != facts.crc:
         raise IntegrityError("the bytes received do not have the checksum stored with the object")

@@ -20,6 +20,7 @@ from itertools import islice
 from types import TracebackType
 from typing import TypeVar
 
+from sealift.catalogue import FILE_NAME, Catalogue
 from sealift.errors import Cause, ObjectError, ReplyError, UsageError
 from sealift.events import (
     Event,
@@ -70,12 +71,17 @@ class Engine:
         self._stack = AsyncExitStack()
         self._memory = Memory.for_process(options.memory)
         self._disk = Disk()
+        directory = options.state_directory
+        self._catalogue = Catalogue(directory and os.path.join(directory, FILE_NAME))
         self._session = Session(options, self)
         self._remote = Remote(self._session)
         self._failed_count = 0
-        self._runner = Runner(options, self._session, self._disk, self._memory, self)
+        self._runner = Runner(
+            options, self._session, self._disk, self._memory, self._catalogue, self
+        )
 
     async def __aenter__(self) -> Engine:
+        self._stack.callback(self._catalogue.close)
         self._stack.callback(self._disk.close)
         try:
             await self._stack.enter_async_context(self._session)
@@ -153,6 +159,7 @@ class Engine:
             self._runner,
             self._disk,
             self._memory,
+            self._catalogue,
             self,
             self._walk,
             lambda: self._failed_count,

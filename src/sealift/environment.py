@@ -70,7 +70,7 @@ class DirectRoute:
         """How a bucket is reached, always by its path; None for a name that needs botocore."""
         if re.fullmatch(_BUCKET, name) is None:
             return None
-        return Bucket(self.server.netloc, f"/{name}/", self.region)
+        return Bucket(self.server.netloc, f"/{name}/", self.region, name)
 
 
 def chosen_region(region: str | None, environ: Mapping[str, str]) -> str | None:

@@ -15,6 +15,7 @@ SealiftError                 everything sealift raises on purpose
 │   ├── SourceChangedError   the file was changed while it was sent
 │   ├── UnsafeNameError      a name that would leave the target, or that no server can hold
 │   └── LocalFileError       the local disk refused
+├── CatalogueError           the memory of earlier runs is of no use; noted, never fatal
 └── Interrupted              the user stopped the run (exit 130)
 
 No error carries headers, a customer key or credentials; messages may be shown as they are once
@@ -71,6 +72,10 @@ class SettingsError(UsageError):
 
 class CustomerKeyError(UsageError):
     """A customer key cannot be read, or what was read is no key."""
+
+
+class CatalogueError(SealiftError):
+    """The memory of earlier runs is damaged or cannot be used: the run goes on without."""
 
 
 class Interrupted(SealiftError):  # noqa: N818 - not a fault

@@ -96,10 +96,11 @@ class RemoteObject(NamedTuple):
 
 
 class Known(NamedTuple):
-    """What an object was when it was last moved, as the catalogue keeps it.
+    """One object as it was when it was moved, as the catalogue keeps it.
 
-    `mtime_ns` is that of the local file, which was equal to the object; None when there was none.
-    `etag` is written as LIST shows it. `key_id` None means that the object was not sealed.
+    `size` in bytes; `etag` without quotes (see `bare_etag`); `crc` is the CRC64NVME of all bytes;
+    `mtime_ns` that of the local file when it was equal to the object, in nanoseconds since the
+    epoch, None when there was none; `key_id` None says that the object was not sealed.
     """
 
     name: str
@@ -109,6 +110,11 @@ class Known(NamedTuple):
     crc: int | None
     mtime_ns: int | None
     key_id: str | None
+
+
+def bare_etag(etag: str) -> str:
+    """An ETag without its quotes: LIST and headers have them, some replies to Complete do not."""
+    return etag.strip('"')
 
 
 class Direction(enum.Enum):
@@ -123,6 +129,10 @@ class Job:
     `path` is the local file (for a download: relative to the target directory, with `/`),
     `location` the object, `size` in bytes as the plan saw it, or as it is by now when the file or
     object was replaced. `moved` counts the bytes moved so far; a screen may poll it.
+
+    What the finished move found comes last: the object's `etag` as the server wrote it, its
+    version in a versioned bucket, the CRC64NVME of all bytes, and the mtime of the file in
+    nanoseconds since the epoch. Until then, and after a failure, they mean nothing.
     """
 
     direction: Direction
@@ -130,6 +140,10 @@ class Job:
     path: str
     size: int
     moved: int = 0
+    etag: str = ""
+    version_id: str | None = None
+    crc: int | None = None
+    mtime_ns: int | None = None
 
 
 class Spread(Protocol):

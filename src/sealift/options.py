@@ -22,7 +22,7 @@ class Options:
 
     `customer_key` None means that objects are neither sealed nor expected to be. `memory` bounds
     the whole process, not only the buffers. `concurrency` None finds the number of requests in
-    flight by itself.
+    flight by itself. The catalogue is kept in `state_directory`, None means the user's own.
     """
 
     customer_key: CustomerKey | None
@@ -34,6 +34,7 @@ class Options:
     part_size: int = DEFAULT_PART_SIZE
     memory: int = DEFAULT_MEMORY
     max_bandwidth: float | None = None
+    state_directory: str | None = None
     policy: Policy = field(default_factory=Policy)
     deadlines: Deadlines = field(default_factory=Deadlines)
 

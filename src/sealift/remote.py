@@ -40,6 +40,10 @@ class Remote:
             raise no_object(source)
         return _chain(first, pages), cut
 
+    async def scope(self, bucket: str) -> str:
+        """What tells the bucket from every other."""
+        return (await self._session.objects(bucket)).scope
+
     async def level(self, prefix: Location) -> AsyncIterator[RemoteObject | str]:
         """What is directly below a prefix, by name: objects, and deeper prefixes as text."""
         await self._session.objects(prefix.bucket)

@@ -12,8 +12,9 @@ from sealift.model import Job, Spread
 from sealift.retry import Retrier
 from sealift.wire.bucket import BucketClient
 
-# Hears how a job ended: whether a checksum of every byte was compared, or what failed.
-Settle = Callable[[Job, bool | ObjectError], None]
+# Hears how a job ended: whether a checksum of every byte was compared, or what failed; None says
+# that there was nothing to move.
+Settle = Callable[[Job, bool | ObjectError | None], None]
 
 
 @dataclass(frozen=True, slots=True)

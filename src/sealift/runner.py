@@ -7,16 +7,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import anyio
 
+from sealift.catalogue import Catalogue
 from sealift.descriptors import files_at_once, worker_limit
 from sealift.download import Downloader
 from sealift.errors import ObjectError, UsageError
-from sealift.events import Failed, Finished, Noted, Reporter, Started
+from sealift.events import Failed, Finished, Noted, Reporter, Started, Unchanged
 from sealift.files.disk import THREAD_COUNT, Disk
 from sealift.files.target import Target
 from sealift.memory import Memory
 from sealift.model import Job
 from sealift.options import ADAPTIVE_CEILING, Options
 from sealift.pace import Pace, start_for
+from sealift.recorder import Recorder
 from sealift.resources import Resources, Settle
 from sealift.schedule import Schedule, first_error
 from sealift.session import Session
@@ -36,12 +38,19 @@ class Runner:
     """
 
     def __init__(
-        self, options: Options, session: Session, disk: Disk, memory: Memory, reporter: Reporter
+        self,
+        options: Options,
+        session: Session,
+        disk: Disk,
+        memory: Memory,
+        catalogue: Catalogue,
+        reporter: Reporter,
     ) -> None:
         self._options = options
         self._session = session
         self._disk = disk
         self._memory = memory
+        self._catalogue = catalogue
         self._reporter = reporter
         self._pace = Pace(1, 0.0)
 
@@ -50,7 +59,7 @@ class Runner:
         objects = await self._session.objects(bucket)
         schedule = self._make_schedule(objects)
         uploader = Uploader(self._resources(objects, schedule), self._options.part_size)
-        await self._run(schedule, plan, _sifted(uploader.move, sift))
+        await self._run(objects, schedule, plan, _sifted(uploader.move, sift))
 
     async def down(self, plan: Plan, bucket: str, directory: str, sift: Sift | None = None) -> None:
         """Download the objects of `plan` below `directory`, which is made when it is missing."""
@@ -61,25 +70,38 @@ class Runner:
             resources = self._resources(objects, schedule)
             open_count = files_at_once(schedule.ceiling, THREAD_COUNT)
             downloader = Downloader(resources, self._options.part_size, target, open_count)
-            await self._run(schedule, plan, _sifted(downloader.move, sift))
+            await self._run(objects, schedule, plan, _sifted(downloader.move, sift))
         finally:
             target.close()
 
     async def look(self, plan: Plan, bucket: str, see: Move) -> None:
         """Run `see` in the place of moves: for dry runs."""
-        schedule = self._make_schedule(await self._session.objects(bucket))
-        await self._run(schedule, plan, see)
+        objects = await self._session.objects(bucket)
+        await self._run(objects, self._make_schedule(objects), plan, see, records=False)
 
     def slow_down(self) -> None:
         """A server asked for it."""
         self._pace.throttled(time.monotonic())
 
     async def _run(
-        self, schedule: Schedule, plan: Plan, move: Callable[[list[Job], Settle], Awaitable[None]]
+        self,
+        objects: BucketClient,
+        schedule: Schedule,
+        plan: Plan,
+        move: Move,
+        *,
+        records: bool = True,
     ) -> None:
-        def settle(job: Job, outcome: bool | ObjectError) -> None:
+        recorder = self._make_recorder(objects)
+
+        def settle(job: Job, outcome: bool | ObjectError | None) -> None:
             if isinstance(outcome, ObjectError):
                 self._reporter.emit(Failed(job.location.name, outcome, job))
+                return
+            if records:
+                recorder.record(job)
+            if outcome is None:
+                self._reporter.emit(Unchanged(1, job.size, job))
             else:
                 self._reporter.emit(Finished(job, outcome))
 
@@ -91,10 +113,18 @@ class Runner:
         try:
             async with anyio.create_task_group() as keeper:
                 keeper.start_soon(self._session.keep_credentials)
+                keeper.start_soon(recorder.keep_recording)
                 await schedule.run(plan, run_batch)
                 keeper.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             raise first_error(group) from None
+        finally:
+            await recorder.finish()
+
+    def _make_recorder(self, objects: BucketClient) -> Recorder:
+        customer_key = self._options.customer_key
+        key_id = customer_key.key_id if customer_key else None
+        return Recorder(self._catalogue, self._disk, self._reporter, objects.scope, key_id)
 
     def _make_schedule(self, objects: BucketClient) -> Schedule:
         fixed = self._options.concurrency

@@ -10,10 +10,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 
+from sealift.catalogue import Catalogue
 from sealift.collisions import Collisions
 from sealift.compare import Method, Verdict, compare_file, known_crc
 from sealift.differences import D, Entries, Extras, Listed, Question, Rules, S, SyncPlan
-from sealift.errors import ObjectError, UsageError, WrongCustomerKeyError
+from sealift.errors import CatalogueError, ObjectError, UsageError, WrongCustomerKeyError
 from sealift.events import Noted, Reporter, Would
 from sealift.files.disk import Disk
 from sealift.files.source import CHUNK_SIZE, file_crc
@@ -57,6 +58,7 @@ class Sync:
         runner: Runner,
         disk: Disk,
         memory: Memory,
+        catalogue: Catalogue,
         reporter: Reporter,
         walk: Walk,
         failed_count: Callable[[], int],
@@ -66,6 +68,7 @@ class Sync:
         self._runner = runner
         self._disk = disk
         self._memory = memory
+        self._catalogue = catalogue
         self._reporter = reporter
         self._walk = walk
         self._failed_count = failed_count
@@ -73,11 +76,11 @@ class Sync:
     async def up(self, root: str, destination: Location) -> None:
         """Make what is below a prefix as the tree `root` is."""
         prefix = contents(destination)
-        listed = self._listed(prefix)
+        listed = await self._list(prefix)
         rules = Rules[FileEntry, RemoteObject](
             lambda file, found: self._compare(listed, file, found),
             lambda file: upload_job(file, prefix),
-            lambda file, found: self._question(Direction.UP, listed, file, found),
+            lambda job, file, found: self._question(job, listed, file, found),
         )
         plan = SyncPlan(rules, self._reporter, keep_extras=self._options.delete)
         there = Side(str(prefix), listed.pages(), len(prefix.name))
@@ -88,11 +91,11 @@ class Sync:
     async def down(self, source: Location, root: str) -> None:
         """Make the directory `root` as what is below a prefix is."""
         prefix = contents(source)
-        listed = self._listed(prefix)
+        listed = await self._list(prefix)
         rules = Rules[RemoteObject, FileEntry](
             lambda found, file: self._compare(listed, file, found),
             lambda found: download_job(prefix.bucket, found, prefix.name, Naming.KEEP),
-            lambda found, file: self._question(Direction.DOWN, listed, file, found),
+            lambda job, found, file: self._question(job, listed, file, found),
             Collisions(),
         )
         plan = SyncPlan(rules, self._reporter, keep_extras=self._options.delete)
@@ -103,41 +106,51 @@ class Sync:
 
     # Comparing
 
-    def _listed(self, prefix: Location) -> Listed:
-        return Listed(prefix, self._remote.pages(prefix), Entries(lambda _: []), self._disk)
+    async def _list(self, prefix: Location) -> Listed:
+        scope = await self._remote.scope(prefix.bucket)
+        if self._options.method is Method.REBUILD and not self._options.dry_run:
+            try:
+                await self._disk.run(self._catalogue.forget_prefix, scope, prefix.name)
+            except CatalogueError as error:
+                self._reporter.emit(Noted(str(error)))
+        entries = Entries(partial(self._catalogue.known, scope, prefix.name))
+        pages = self._remote.pages(prefix)
+        return Listed(prefix, pages, entries, self._disk, self._reporter)
 
     def _compare(self, listed: Listed, file: FileEntry, found: RemoteObject) -> Verdict:
         return compare_file(file, found, listed.known.get(found.name), self._options.method)
 
-    def _question(
-        self, direction: Direction, listed: Listed, file: FileEntry, found: RemoteObject
-    ) -> Question:
+    def _question(self, job: Job, listed: Listed, file: FileEntry, found: RemoteObject) -> Question:
         crc = None
         if self._options.method is Method.CHECKSUM:
             crc = known_crc(listed.known.get(found.name), found)
-        location = Location(listed.prefix.bucket, found.name)
-        return partial(self._is_same, direction, file, location, crc)
+        return partial(self._is_same, job, file, found, crc)
 
     async def _is_same(
-        self, direction: Direction, file: FileEntry, location: Location, crc: int | None
+        self, job: Job, file: FileEntry, found: RemoteObject, crc: int | None
     ) -> bool:
         """Whether a file and an object are the same by the CRC64NVME of their bytes.
 
         `crc` is the object's where it is known, else it is asked for by HEAD. An object without one
         is different.
         """
+        etag = found.etag
         if crc is None:
             try:
-                head = await self._remote.head(location)
+                head = await self._remote.head(job.location)
             except WrongCustomerKeyError:
-                if direction is Direction.UP:  # the file goes up, under the key of today
+                if job.direction is Direction.UP:  # the file goes up, under the key of today
                     return False
                 raise
-            crc = head.facts.crc
+            etag, crc = head.etag, head.facts.crc
+            job.version_id = head.version_id
             if crc is None or head.size != file.size:
                 return False
         async with self._memory.buffer(CHUNK_SIZE) as room:
-            return await self._disk.run(file_crc, file.path, room) == crc
+            if await self._disk.run(file_crc, file.path, room) != crc:
+                return False
+        job.etag, job.crc, job.mtime_ns = etag, crc, file.mtime_ns
+        return True
 
     # Carrying out
 

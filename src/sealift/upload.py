@@ -158,6 +158,10 @@ class Uploader:
             name, data, job.size, digest, content_type(name), facts, job
         )
         self._note_done()
+        job.etag = stored.etag
+        job.version_id = stored.version_id
+        job.crc = digest.crc
+        job.mtime_ns = mtime_ns
         self._checks_crc = self._checks_crc or stored.checked
 
     async def _remove_unsealed(self, job: Job, unsealed: NotSealedError) -> None:
@@ -277,13 +281,16 @@ class Uploader:
         crc = combine((part.crc, part.size) for part in parts)
         if upload.whole_crc is not None and crc != upload.whole_crc:
             raise SourceChangedError("the file was changed while it was sent")
-        name = upload.job.location.name
+        job = upload.job
+        job.crc = crc
+        job.mtime_ns = upload.source.mtime_ns
+        name = job.location.name
         try:
             sealed = await self._retrier.run(name, self._complete_once, upload, parts, crc)
             if not sealed:
                 await self._retrier.run(name, self._confirm_once, upload)
         except NotSealedError as error:
-            await self._remove_unsealed(upload.job, error)
+            await self._remove_unsealed(job, error)
             raise
 
     async def _complete_once(self, upload: _Multipart, parts: list[PartDone], crc: int) -> bool:
@@ -292,10 +299,11 @@ class Uploader:
         A lost reply, an error after the fact and a second Complete of a finished upload look alike
         from here. The marker in the metadata tells: no other upload has it.
         """
+        job = upload.job
         kept = crc if upload.whole_crc is None else None
         try:
-            _, echoed = await self._objects.complete_multipart_upload(
-                upload.job.location.name, upload.upload_id, parts, kept
+            done = await self._objects.complete_multipart_upload(
+                job.location.name, upload.upload_id, parts, kept
             )
         except ObjectError as error:
             if not _may_be_done(error):
@@ -304,7 +312,9 @@ class Uploader:
             if not await self._is_done(upload, is_final=is_final):
                 raise
             return True
-        return echoed
+        job.etag = done.etag
+        job.version_id = done.version_id
+        return done.echoed
 
     async def _is_done(self, upload: _Multipart, *, is_final: bool) -> bool:
         """Whether the object is there after a failed Complete.
@@ -339,6 +349,8 @@ class Uploader:
                 f"the server holds {head.size} bytes of {upload.job.size} after Complete",
                 cause=Cause.PERMANENT,
             )
+        upload.job.etag = head.etag
+        upload.job.version_id = head.version_id
         return True
 
     async def _abort(self, upload: _Multipart, error: BaseException | None) -> bool:

@@ -42,6 +42,7 @@ def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.
     os.environ.update(
         PATH=before["PATH"],
         HOME=str(home),
+        XDG_STATE_HOME=before["XDG_STATE_HOME"],
         COLUMNS="200",
         AWS_EC2_METADATA_DISABLED="true",
         AWS_ACCESS_KEY_ID="test",

@@ -31,7 +31,11 @@ ROWS = {
         # the entry goes before the clock: stored by a server whose clock is behind
         (FILE, OBJECT._replace(modified=1.0), ENTRY, Method.TIMES, SAME),
     ],
-    2: [(OTHER_SIZE, OBJECT, known, method, DIFFERENT) for known in (ENTRY, None) for method in Method],
+    2: [
+        (OTHER_SIZE, OBJECT, known, method, DIFFERENT)
+        for known in (ENTRY, None)
+        for method in Method
+    ],
     3: [
         (FILE_NEWER, OBJECT, None, Method.SIZE, SAME),
         (FILE_CHANGED, REPLACED, ENTRY, Method.SIZE, SAME),

@@ -51,7 +51,7 @@ async def open_client(
     server: FaultServer, certificate: Certificate, *, key: CustomerKey | None = CUSTOMER_KEY
 ) -> AsyncIterator[BucketClient]:
     async with open_pool(server, certificate) as pool:
-        bucket = Bucket(f"localhost:{server.port}", "/bucket/", "eu-west-1")
+        bucket = Bucket(f"localhost:{server.port}", "/bucket/", "eu-west-1", "bucket")
         yield BucketClient(pool, bucket, Identity(Credentials("AK", "SK", "TOKEN")), key)
 
 
@@ -79,17 +79,15 @@ async def test_an_upload_from_end_to_end(certificate: Certificate, dialect: Dial
                 )  # fmt: skip
                 parts.append(PartDone(number, len(DATA), stored.etag, crc))
             whole = combine([(crc, len(DATA))] * 2)
-            etag, echoed = await client.complete_multipart_upload(
-                NAME, start.upload_id, parts, whole
-            )
+            done = await client.complete_multipart_upload(NAME, start.upload_id, parts, whole)
             head = await client.head_object(NAME)
         assert server.objects["bucket", NAME].body == DATA * 2
-        assert (head.size, head.etag, head.sealed) == (2 * len(DATA), etag, True)
+        assert (head.size, head.etag, head.sealed) == (2 * len(DATA), done.etag, True)
         assert (head.content_type, head.key_md5) == ("text/x", CUSTOMER_KEY.md5)
         assert head.facts.marker == "marker"
         assert head.facts.mtime_ns == FACTS.mtime_ns
         assert head.facts.crc == (whole if dialect == "aws" else FACTS.crc)
-        assert not echoed  # neither server's Complete shows it
+        assert not done.echoed  # neither server's Complete shows it
         assert all(shown_key(server))
         for request in server.requests:
             assert_signed(request)

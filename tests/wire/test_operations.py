@@ -112,7 +112,7 @@ async def open_lane(
     bucket: Bucket | None = None,
 ) -> AsyncIterator[Lane]:
     async with open_pool(server, certificate) as pool:
-        reached = bucket or Bucket(f"localhost:{server.port}", "/bucket/", "eu-west-1")
+        reached = bucket or Bucket(f"localhost:{server.port}", "/bucket/", "eu-west-1", "bucket")
         identity = Identity(Credentials("AK", "SK", token))
         yield Lane(ObjectClient(pool, reached, identity, key), Count(), server)
         if key is CUSTOMER_KEY:
@@ -210,7 +210,7 @@ async def test_gets_as_sent(sealed: FaultServer, certificate: Certificate) -> No
 async def test_a_virtual_hosted_bucket(sealed: FaultServer, certificate: Certificate) -> None:
     """The bucket is in the Host header alone, so this server answers for a bucket named `x`."""
     sealed.script(Match(method="PUT"), Status(200, headers={"etag": '"e"'}, body=b""))
-    bucket = Bucket("bucket.s3.example", "/", "eu-west-1")
+    bucket = Bucket("bucket.s3.example", "/", "eu-west-1", "bucket")
     async with open_lane(sealed, certificate, key=None, bucket=bucket) as lane:
         await lane.put("a/b")
     (request,) = sealed.requests
@@ -404,7 +404,7 @@ async def test_a_listing_of_a_virtual_hosted_bucket(
     server: FaultServer, certificate: Certificate
 ) -> None:
     server.script(Match(method="GET"), Status(200, body=EMPTY_PAGE))
-    bucket = Bucket("bucket.s3.example", "/", "eu-west-1")
+    bucket = Bucket("bucket.s3.example", "/", "eu-west-1", "bucket")
     async with open_lane(server, certificate, bucket=bucket) as lane:
         assert await lane.list_page() == ([], [], None)
     (request,) = server.requests

@@ -109,6 +109,7 @@ class _Demo:
             region=server.region,
             endpoint_url=server.endpoint_url,
             ca_bundle=str(server.ca_file),
+            state_directory=str(self._directory / "state"),
         )
 
     def _leg(

@@ -85,7 +85,8 @@ class Control:
             else:
                 raise AssertionError("the request was sent")
         server = Server.from_url(f"{parts.scheme}://{parts.netloc}")
-        return server, Bucket(server.netloc, parts.path.removesuffix(_PROBE_NAME), region)
+        path = parts.path.removesuffix(_PROBE_NAME)
+        return server, Bucket(server.netloc, path, region, bucket)
 
     def _correct_clock(self, request: Any, **_: Any) -> None:
         """Sign again with the server's time when this machine's clock is known to be wrong."""

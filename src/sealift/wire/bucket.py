@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from sealift.checksums import encode
 from sealift.errors import (
@@ -39,6 +40,8 @@ from sealift.wire.sigv4 import query_string
 ROOM_SIZE = 64 * KiB
 _CHECKSUM_TYPE = "x-amz-checksum-type"
 _WHOLE = "FULL_OBJECT"
+# Of each partition that has S3 at hosts of its own: https://docs.aws.amazon.com/general/latest/gr/s3.html
+_AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +70,32 @@ class MultipartStart:
     whole_crc: bool
 
 
+class Completed(NamedTuple):
+    """A completed upload. `echoed` says that the reply echoed the customer key."""
+
+    etag: str
+    version_id: str | None
+    echoed: bool
+
+
 class BucketClient(ObjectClient):
     """All that is asked of one bucket under one customer key (None: no SSE-C)."""
+
+    @property
+    def scope(self) -> str:
+        """What tells this bucket from every other, as `https://host:port/bucket`.
+
+        The same by path and by virtual host. On AWS, where a name is taken but once, also the same
+        in every region and by every kind of endpoint.
+        """
+        bucket = self._bucket
+        host = bucket.netloc
+        if bucket.base_path == "/":
+            host = host.removeprefix(f"{bucket.name}.")
+        for domain in _AWS_DOMAINS:
+            if host.endswith(domain):
+                host = f"s3{domain}"
+        return f"https://{host}/{bucket.name}"
 
     @property
     def answer_time(self) -> float:
@@ -157,8 +184,8 @@ class BucketClient(ObjectClient):
 
     async def complete_multipart_upload(
         self, name: str, upload_id: str, parts: Sequence[PartDone], crc: int | None
-    ) -> tuple[str, bool]:
-        """CompleteMultipartUpload; returns the ETag and whether the reply echoed the customer key.
+    ) -> Completed:
+        """CompleteMultipartUpload.
 
         With `crc` the server holds a CRC64NVME of every part and compares the whole to `crc`.
         """
@@ -176,7 +203,8 @@ class BucketClient(ObjectClient):
         etag = completed_etag(body)
         if etag is None:  # an empty or foreign body (measured: three peers call it success)
             raise IntegrityError("CompleteMultipartUpload: the reply names no ETag")
-        return etag, self._echoed(reply.head)
+        version_id = reply.head.get(b"x-amz-version-id")
+        return Completed(etag, version_id, self._echoed(reply.head))
 
     async def abort_multipart_upload(self, name: str, upload_id: str) -> None:
         """AbortMultipartUpload; an upload that is gone already is no error."""

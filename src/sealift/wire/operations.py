@@ -5,8 +5,7 @@ answers 200 and stores plaintext (measured: Ceph 16 on some paths, SeaweedFS 2).
 errors, for whoever they name must not get the customer key. A listing has no use for the key and
 does not carry it.
 
-Every call raises ReplyError, NetworkError, IntegrityError or ObjectChangedError, and a listing
-UnsafeNameError.
+Each raises ReplyError, NetworkError, IntegrityError, ObjectChangedError; LIST UnsafeNameError too.
 """
 
 from __future__ import annotations
@@ -95,11 +94,12 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """How a bucket is reached: Host header, the path before object names, region to sign for."""
+    """How the bucket `name` is reached: Host header, path before object names, region to sign."""
 
     netloc: str
     base_path: str
     region: str
+    name: str
 
 
 class _Layout(NamedTuple):
@@ -126,6 +126,7 @@ class Received:
     size: int
     total: int
     etag: str
+    version_id: str | None
     facts: FileFacts
 
 
@@ -331,9 +332,10 @@ class ObjectClient:
     def _check_echo(self, operation: str, head: Head) -> None:
         if not self._seal:
             return
-        algorithm = head.headers.get(_ALGORITHM_FIELD)
         key_md5 = head.headers.get(_KEY_MD5_FIELD, b"")
-        if algorithm != _ALGORITHM or not hmac.compare_digest(key_md5, self._key_md5):
+        if head.headers.get(_ALGORITHM_FIELD) != _ALGORITHM or not hmac.compare_digest(
+            key_md5, self._key_md5
+        ):
             error = NotSealedError(not_sealed_message(operation))
             error.version_id = head.get(b"x-amz-version-id")
             raise error
@@ -382,7 +384,7 @@ def _matching(reply: Reply, span: ByteRange | None) -> Received:
         total = int(total_text)
     elif head.status != 200:
         raise IntegrityError(f"the server answered {head.status} to a GET without a range")
-    return Received(reply.size, total, etag, facts_of(head))
+    return Received(reply.size, total, etag, head.get(b"x-amz-version-id"), facts_of(head))
 
 
 def facts_of(head: Head) -> FileFacts:

@@ -1,0 +1,85 @@
+"""Writes what a run has moved into the catalogue, while it goes on: the workers never wait for it.
+
+Once a span all objects that have ended meanwhile are written, in a thread of the disk; the event
+loop appends each to a queue and does no more. When the disk is slower than the network for long,
+the queue drops its oldest: the catalogue may have gaps, the run may not be held up.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import anyio
+
+from sealift.catalogue import Catalogue
+from sealift.errors import CatalogueError
+from sealift.events import Noted, Reporter
+from sealift.files.disk import Disk
+from sealift.model import Job, Known, bare_etag
+
+INTERVAL = 0.5
+BATCH_COUNT = 1000
+# Objects that wait: some 10 MiB of memory, and what the fastest run moves in two seconds.
+WAITING_COUNT = 20_000
+# Seconds that the end of a run, also of one that was interrupted, waits for its last objects.
+FINISH_TIME = 1.0
+
+
+class Recorder:
+    """Records the finished jobs of one run; they are of one bucket and under one customer key.
+
+    `record` takes a job that is done, and is to be called once an object.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        disk: Disk,
+        reporter: Reporter,
+        scope: str,
+        key_id: str | None,
+    ) -> None:
+        self._catalogue = catalogue
+        self._disk = disk
+        self._reporter = reporter
+        self._scope = scope
+        self._key_id = key_id
+        self._waiting: deque[Job] = deque(maxlen=WAITING_COUNT)
+        self.record = self._waiting.append
+
+    async def keep_recording(self) -> None:
+        """Write what is there from time to time, for ever."""
+        while True:
+            await anyio.sleep(INTERVAL)
+            await self._write_all()
+
+    async def finish(self) -> None:
+        """Write the rest; a cancelled run waits for it, though not for long."""
+        with anyio.move_on_after(FINISH_TIME, shield=True):
+            await self._write_all()
+
+    async def _write_all(self) -> None:
+        while self._waiting:
+            try:
+                await self._disk.run(self._write_batch)
+            except CatalogueError as error:
+                self._reporter.emit(Noted(str(error)))
+
+    def _write_batch(self) -> None:
+        """In a thread, where jobs are taken too: a call that is given up loses none."""
+        count = min(BATCH_COUNT, len(self._waiting))
+        jobs = [self._waiting.popleft() for _ in range(count)]
+        key_id = self._key_id
+        rows = [
+            Known(
+                job.location.name,
+                job.size,
+                bare_etag(job.etag),
+                job.version_id,
+                job.crc,
+                job.mtime_ns,
+                key_id,
+            )
+            for job in jobs
+        ]
+        self._catalogue.record(self._scope, rows)
