@@ -17,6 +17,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
+from functools import partial
 from itertools import islice
 from types import TracebackType
 from typing import TypeVar
@@ -24,8 +25,8 @@ from typing import TypeVar
 import anyio
 
 from sealift.descriptors import files_at_once, worker_limit
-from sealift.download import Downloader
-from sealift.errors import Cause, ObjectError, ReplyError, UsageError
+from sealift.download import MAX_RANGE_SIZE, Downloader
+from sealift.errors import Cause, ObjectError, UsageError
 from sealift.events import (
     Event,
     Failed,
@@ -33,6 +34,7 @@ from sealift.events import (
     Noted,
     PlanComplete,
     Planned,
+    RemovalPlanned,
     Reporter,
     Retried,
     Silent,
@@ -40,6 +42,7 @@ from sealift.events import (
     Started,
 )
 from sealift.files.disk import THREAD_COUNT, Disk
+from sealift.files.output import Output
 from sealift.files.target import Target
 from sealift.files.walk import Passed, file_size, walk
 from sealift.memory import Memory
@@ -58,7 +61,9 @@ from sealift.plan import (
     tree_prefix,
     upload_job,
 )
-from sealift.remote import Pages, Remote, no_object
+from sealift.reading import READ_AHEAD, Reader
+from sealift.remote import Pages, Remote
+from sealift.removal import Remover
 from sealift.resources import Resources, Settle
 from sealift.schedule import Schedule, first_error
 from sealift.session import Session
@@ -147,6 +152,45 @@ class Engine:
             source, destination, random_name(name) if naming is Naming.UUID else name
         )
 
+    async def remove(self, location: Location) -> None:
+        """Remove one object; in a versioned bucket a delete marker hides it."""
+        await self._remove(location.bucket, self.list_one(location))
+
+    async def remove_tree(self, source: Location, count: int | None = None) -> None:
+        """Remove what `list_tree` finds, as it is listed; `count` is how much that is, if known."""
+        await self._remove(source.bucket, self.list_tree(source), count)
+
+    def list_tree(self, source: Location) -> Pages:
+        """What is below `source`, in pages: of `photos` not `photos2/x`, nor an object `photos`."""
+        return self._remote.tree(source)
+
+    def list_one(self, location: Location) -> Pages:
+        """A page with one object; UsageError when there is none of this name."""
+        _usable(check_name, location.name)
+        return self._remote.only(location)
+
+    def list_all(self, prefix: Location) -> Pages:
+        """All objects whose names start with a prefix, in pages."""
+        return self._remote.all_below(prefix)
+
+    async def read(self, source: Location, fd: int) -> None:
+        """Write the bytes of one object to a file descriptor; see `reading` for what is checked."""
+        head = await self._remote.there(source)
+        objects = await self._session.objects(source.bucket)
+        reader = Reader(
+            objects,
+            self._session.retrier,
+            self._memory,
+            self._disk,
+            range_size=min(self._options.part_size, MAX_RANGE_SIZE),
+            ahead=self._options.concurrency or READ_AHEAD,
+        )
+        output = Output(fd)
+        try:
+            await self._with_credentials(partial(reader.read, source.name, head, output))
+        finally:
+            output.close()
+
     async def list_level(self, prefix: Location) -> AsyncIterator[RemoteObject | str]:
         """What is directly below a prefix, by name: objects, and deeper prefixes as text."""
         async for entry in self._remote.level(prefix):
@@ -209,15 +253,7 @@ class Engine:
             await self._down_object(source, *await self._object_path(source, destination))
 
     async def _down_object(self, source: Location, directory: str, name: str) -> None:
-        if not source.name or source.name.endswith("/"):
-            raise UsageError(f"{source} names no object", hint="use: sealift cp or restore")
-        await self._session.objects(source.bucket)
-        try:
-            head = await self._remote.head(source)
-        except ReplyError as error:
-            if error.status != 404:
-                raise
-            raise no_object(source) from None
+        head = await self._remote.there(source)
         job = Job(Direction.DOWN, source, name, head.size)
         await self._run_down(self._plan_one(job), source.bucket, directory)
 
@@ -273,10 +309,31 @@ class Engine:
                 self.emit(Started(job))
             await move(jobs, settle)
 
+        await self._with_credentials(partial(schedule.run, plan, run_batch))
+
+    async def _remove(self, bucket: str, pages: Pages, count: int | None = None) -> None:
+        objects = await self._session.objects(bucket)
+        remover = Remover(objects, self._session.retrier, self)
+        names = self._plan_removal(pages, count)
+        await self._with_credentials(partial(remover.remove, names))
+
+    async def _plan_removal(self, pages: Pages, count: int | None) -> AsyncIterator[list[str]]:
+        if count is not None:
+            self.emit(RemovalPlanned(count))
+            self.emit(PlanComplete())
+        async for page in pages:
+            if count is None:
+                self.emit(RemovalPlanned(len(page)))
+            yield [found.name for found in page]
+        if count is None:
+            self.emit(PlanComplete())
+
+    async def _with_credentials(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Run `work`, with the credentials renewed meanwhile."""
         try:
             async with anyio.create_task_group() as keeper:
                 keeper.start_soon(self._session.keep_credentials)
-                await schedule.run(plan, run_batch)
+                await work()
                 keeper.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             raise first_error(group) from None

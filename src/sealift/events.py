@@ -43,11 +43,25 @@ class Finished:
 
 @dataclass(slots=True)
 class Failed:
-    """`name` could not be moved; `job` is None when it failed before a job was planned."""
+    """`name` could not be moved or removed; `job` is None when there was none for it."""
 
     name: str
     error: SealiftError
     job: Job | None = None
+
+
+@dataclass(slots=True)
+class RemovalPlanned:
+    """`count` more objects or files are to be removed."""
+
+    count: int
+
+
+@dataclass(slots=True)
+class Removed:
+    """The object or file `name` is there no more."""
+
+    name: str
 
 
 @dataclass(slots=True)
@@ -73,7 +87,18 @@ class Noted:
     text: str
 
 
-Event = Planned | PlanComplete | Started | Finished | Failed | Skipped | Retried | Noted
+Event = (
+    Planned
+    | PlanComplete
+    | Started
+    | Finished
+    | Failed
+    | RemovalPlanned
+    | Removed
+    | Skipped
+    | Retried
+    | Noted
+)
 
 
 class Reporter(Protocol):
@@ -100,6 +125,8 @@ class Tally:
     done_size: int = 0
     checked_count: int = 0
     failed_count: int = 0
+    planned_removal_count: int = 0
+    removed_count: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
     retry_count: int = 0
     active: dict[int, Job] = field(default_factory=dict)
@@ -131,12 +158,22 @@ class Tally:
                 self.failed_count += 1
                 if len(self.failures) < self.MAX_FAILURES_KEPT:
                     self.failures.append(event)
+            case Removed():
+                self.removed_count += 1
+            case RemovalPlanned(count):
+                self.planned_removal_count += count
             case Skipped(_, reason):
                 self.skipped[reason] = self.skipped.get(reason, 0) + 1
             case Retried():
                 self.retry_count += 1
             case _:
                 pass
+
+    @property
+    def left_count(self) -> int:
+        """How many of the planned objects are neither moved nor removed nor failed."""
+        planned = self.planned_count + self.planned_removal_count
+        return max(planned - self.done_count - self.removed_count - self.failed_count, 0)
 
     @property
     def moved_size(self) -> int:

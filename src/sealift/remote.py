@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from sealift.errors import IntegrityError, ObjectError, UsageError
+from sealift.errors import IntegrityError, ObjectError, ReplyError, UsageError
 from sealift.model import Location, RemoteObject
 from sealift.plan import check_name, prefix_names
 from sealift.session import Session
@@ -57,6 +57,44 @@ class Remote:
             raise UsageError(error.message, hint=error.hint) from None
         objects = await self._session.objects(location.bucket)
         return await self._session.retrier.run(name, objects.head_object, name)
+
+    async def there(self, location: Location) -> HeadFacts:
+        """HEAD of an object that a command is about; UsageError when there is none."""
+        if not location.name or location.name.endswith("/"):
+            raise UsageError(f"{location} names no object", hint="use: sealift cp or restore")
+        await self._session.objects(location.bucket)
+        try:
+            return await self.head(location)
+        except ReplyError as error:
+            if error.status != 404:
+                raise
+            raise no_object(location) from None
+
+    async def only(self, location: Location) -> Pages:
+        """A page with the object of this name; UsageError when LIST shows none."""
+        await self._session.objects(location.bucket)
+        page, _, _ = await self._page(location, None, "", 1)
+        if not page or page[0].name != location.name:
+            raise no_object(location)
+        yield page
+
+    async def tree(self, source: Location) -> Pages:
+        """The pages of all that is below `source`: of `photos` not `photos2/x`, nor `photos`.
+
+        UsageError when there is nothing.
+        """
+        is_empty = True
+        async for page in self.all_below(prefix_names(source)[0]):
+            is_empty = False
+            yield page
+        if is_empty:
+            raise UsageError(f"there is nothing below {source}", hint="look with: sealift ls")
+
+    async def all_below(self, prefix: Location) -> Pages:
+        """The pages of all names that start with `prefix`."""
+        await self._session.objects(prefix.bucket)
+        async for page in self._object_pages(prefix):
+            yield page
 
     async def _object_pages(self, prefix: Location) -> Pages:
         async for page, _ in self._pages(prefix):

@@ -1,4 +1,4 @@
-"""The end of a run in words: what moved, what did not and why. Pure."""
+"""The end of a run in words: what was moved and removed, what was not and why. Pure."""
 
 from __future__ import annotations
 
@@ -31,7 +31,14 @@ class Outcome:
 
 def is_empty(tally: Tally) -> bool:
     """Whether the run did not even get to its first object."""
-    return not (tally.planned_count or tally.done_count or tally.failed_count or tally.skipped)
+    return not (
+        tally.planned_count
+        or tally.planned_removal_count
+        or tally.done_count
+        or tally.removed_count
+        or tally.failed_count
+        or tally.skipped
+    )
 
 
 def title(tally: Tally, outcome: Outcome) -> str:
@@ -41,7 +48,7 @@ def title(tally: Tally, outcome: Outcome) -> str:
             ending = f"{count(tally.failed_count, 'object')} failed"
         case Status.STOPPED:
             ending = "stopped by an error"
-        case Status.COMPLETE if not tally.done_count:
+        case Status.COMPLETE if not (tally.done_count or tally.removed_count):
             ending = "nothing to do"
         case _:
             ending = outcome.status.value
@@ -51,7 +58,12 @@ def title(tally: Tally, outcome: Outcome) -> str:
 def rows(tally: Tally, outcome: Outcome) -> list[tuple[str, str]]:
     """The closing table: label and value."""
     done = tally.done_count
-    table = [("moved", f"{count(done, 'object')}, {size(tally.done_size)}")]
+    removes = tally.planned_removal_count or tally.removed_count
+    table = []
+    if tally.planned_count or not removes:
+        table.append(("moved", f"{count(done, 'object')}, {size(tally.done_size)}"))
+    if removes:
+        table.append(("removed", count(tally.removed_count, "object")))
     if tally.skipped:
         reasons = sorted(tally.skipped.items(), key=lambda item: (-item[1], item[0]))
         table += [
@@ -60,13 +72,15 @@ def rows(tally: Tally, outcome: Outcome) -> list[tuple[str, str]]:
         ]
     table.append(("failed", f"{tally.failed_count:,}"))
     if outcome.status in (Status.INTERRUPTED, Status.STOPPED):
-        left = max(tally.planned_count - done - tally.failed_count, 0)
         more = "" if tally.plan_complete else ", and what was not planned yet"
-        table.append(("not moved", count(left, "object") + more))
+        label = "not done" if removes else "not moved"
+        table.append((label, count(tally.left_count, "object") + more))
     took = span(outcome.elapsed)
-    if done and outcome.elapsed > 0:
-        took += f", {rate(tally.done_size / outcome.elapsed)}"
-        took += f", {frequency(done / outcome.elapsed)[:-2]} objects/s"
+    ended = done + tally.removed_count
+    if ended and outcome.elapsed > 0:
+        if done:
+            took += f", {rate(tally.done_size / outcome.elapsed)}"
+        took += f", {frequency(ended / outcome.elapsed)[:-2]} objects/s"
     table.append(("time", took))
     if tally.retry_count:
         table.append(("retries", f"{tally.retry_count:,}"))

@@ -1,7 +1,8 @@
 """The rarer requests to a bucket, each one attempt: what comes before and after an object's bytes.
 
 `reach`, HeadObject, DeleteObject, DeleteObjects, and Create-, Complete- and AbortMultipartUpload.
-The customer key goes on every request that S3 lets carry it. See `operations` for what all requests share.
+The customer key goes on every request that S3 lets carry it. See `operations` for what all
+requests share.
 """
 
 from __future__ import annotations
