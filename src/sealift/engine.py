@@ -21,12 +21,13 @@ from types import TracebackType
 from typing import TypeVar
 
 from sealift.catalogue import FILE_NAME, Catalogue
-from sealift.errors import Cause, ObjectError, ReplyError, UsageError
+from sealift.errors import Cause, ObjectError, UsageError
 from sealift.events import (
     Event,
     Failed,
     PlanComplete,
     Planned,
+    RemovalPlanned,
     Reporter,
     Retried,
     Silent,
@@ -49,7 +50,7 @@ from sealift.plan import (
     tree_prefix,
     upload_job,
 )
-from sealift.remote import Pages, Remote, no_object
+from sealift.remote import Pages, Remote
 from sealift.runner import Plan, Runner
 from sealift.session import Session
 from sealift.sync import Sync, SyncOptions
@@ -169,6 +170,31 @@ class Engine:
         else:
             await sync.down(Location.parse(source), root)
 
+    async def remove(self, location: Location) -> None:
+        """Remove one object; in a versioned bucket a delete marker hides it."""
+        await self._remove(location.bucket, self.list_one(location))
+
+    async def remove_tree(self, source: Location, count: int | None = None) -> None:
+        """Remove what `list_tree` finds, as it is listed; `count` is how much that is, if known."""
+        await self._remove(source.bucket, self.list_tree(source), count)
+
+    def list_tree(self, source: Location) -> Pages:
+        """What is below `source`, in pages: of `photos` not `photos2/x`, nor an object `photos`."""
+        return self._remote.tree(source)
+
+    def list_one(self, location: Location) -> Pages:
+        """A page with one object; UsageError when there is none of this name."""
+        _usable(check_name, location.name)
+        return self._remote.only(location)
+
+    def list_all(self, prefix: Location) -> Pages:
+        """All objects whose names start with a prefix, in pages."""
+        return self._remote.pages(prefix)
+
+    async def read(self, source: Location, fd: int) -> None:
+        """Write the bytes of one object to a file descriptor; see `reading` for what is checked."""
+        await self._runner.read(source, await self._remote.there(source), fd)
+
     async def list_level(self, prefix: Location) -> AsyncIterator[RemoteObject | str]:
         """What is directly below a prefix, by name: objects, and deeper prefixes as text."""
         async for entry in self._remote.level(prefix):
@@ -242,15 +268,7 @@ class Engine:
             await self._down_object(source, *await self._object_path(source, destination))
 
     async def _down_object(self, source: Location, directory: str, name: str) -> None:
-        if not source.name or source.name.endswith("/"):
-            raise UsageError(f"{source} names no object", hint="use: sealift cp or restore")
-        await self._session.objects(source.bucket)
-        try:
-            head = await self._remote.head(source)
-        except ReplyError as error:
-            if error.status != 404:
-                raise
-            raise no_object(source) from None
+        head = await self._remote.there(source)
         job = Job(Direction.DOWN, source, name, head.size)
         await self._runner.down(self._plan_one(job), source.bucket, directory)
 
@@ -279,6 +297,20 @@ class Engine:
     def _planned(self, jobs: list[Job]) -> list[Job]:
         self.emit(Planned(len(jobs), sum(job.size for job in jobs)))
         return jobs
+
+    async def _remove(self, bucket: str, pages: Pages, count: int | None = None) -> None:
+        await self._runner.remove(self._plan_removal(pages, count), bucket)
+
+    async def _plan_removal(self, pages: Pages, count: int | None) -> AsyncIterator[list[str]]:
+        if count is not None:
+            self.emit(RemovalPlanned(count))
+            self.emit(PlanComplete())
+        async for page in pages:
+            if count is None:
+                self.emit(RemovalPlanned(len(page)))
+            yield [found.name for found in page]
+        if count is None:
+            self.emit(PlanComplete())
 
     async def _file_size(self, path: str) -> int | None:
         return await self._disk.run(_usable, file_size, path)

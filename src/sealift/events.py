@@ -43,11 +43,25 @@ class Finished:
 
 @dataclass(slots=True)
 class Failed:
-    """`name` could not be moved; `job` is None when it failed before a job was planned."""
+    """`name` could not be moved or removed; `job` is None when there was none for it."""
 
     name: str
     error: SealiftError
     job: Job | None = None
+
+
+@dataclass(slots=True)
+class RemovalPlanned:
+    """`count` more objects or files are to be removed."""
+
+    count: int
+
+
+@dataclass(slots=True)
+class Removed:
+    """The object or file `name` is there no more."""
+
+    name: str
 
 
 @dataclass(slots=True)
@@ -101,6 +115,8 @@ Event = (
     | Started
     | Finished
     | Failed
+    | RemovalPlanned
+    | Removed
     | Skipped
     | Unchanged
     | Would
@@ -133,6 +149,8 @@ class Tally:
     done_size: int = 0
     checked_count: int = 0
     failed_count: int = 0
+    planned_removal_count: int = 0
+    removed_count: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
     unchanged_count: int = 0
     unchanged_size: int = 0
@@ -167,6 +185,10 @@ class Tally:
                 self.failed_count += 1
                 if len(self.failures) < self.MAX_FAILURES_KEPT:
                     self.failures.append(event)
+            case Removed():
+                self.removed_count += 1
+            case RemovalPlanned(count):
+                self.planned_removal_count += count
             case Skipped(_, reason):
                 self.skipped[reason] = self.skipped.get(reason, 0) + 1
             case Unchanged(count, size, moot):
@@ -188,6 +210,12 @@ class Tally:
         self.active.pop(id(job), None)
         self.planned_count -= 1
         self.planned_size -= job.size
+
+    @property
+    def left_count(self) -> int:
+        """How many of the planned objects are neither moved nor removed nor failed."""
+        planned = self.planned_count + self.planned_removal_count
+        return max(planned - self.done_count - self.removed_count - self.failed_count, 0)
 
     @property
     def moved_size(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from sealift.errors import IntegrityError, ObjectError, UsageError
+from sealift.errors import IntegrityError, ObjectError, ReplyError, UsageError
 from sealift.model import Location, RemoteObject
 from sealift.plan import check_name, prefix_names
 from sealift.session import Session
@@ -63,8 +63,41 @@ class Remote:
         objects = await self._session.objects(location.bucket)
         return await self._session.retrier.run(name, objects.head_object, name)
 
+    async def there(self, location: Location) -> HeadFacts:
+        """HEAD of an object that a command is about; UsageError when there is none."""
+        if not location.name or location.name.endswith("/"):
+            raise UsageError(f"{location} names no object", hint="use: sealift cp or restore")
+        await self._session.objects(location.bucket)
+        try:
+            return await self.head(location)
+        except ReplyError as error:
+            if error.status != 404:
+                raise
+            raise no_object(location) from None
+
+    async def only(self, location: Location) -> Pages:
+        """A page with the object of this name; UsageError when LIST shows none."""
+        await self._session.objects(location.bucket)
+        page, _, _ = await self._page(location, None, "", 1)
+        if not page or page[0].name != location.name:
+            raise no_object(location)
+        yield page
+
+    async def tree(self, source: Location) -> Pages:
+        """The pages of all that is below `source`: of `photos` not `photos2/x`, nor `photos`.
+
+        UsageError when there is nothing.
+        """
+        is_empty = True
+        async for page in self.pages(prefix_names(source)[0]):
+            is_empty = False
+            yield page
+        if is_empty:
+            raise UsageError(f"there is nothing below {source}", hint="look with: sealift ls")
+
     async def pages(self, prefix: Location) -> Pages:
-        """All objects whose names start with `prefix`, a page at a time, in the server's order."""
+        """The pages of all names that start with `prefix`, in the server's order."""
+        await self._session.objects(prefix.bucket)
         async for page, _ in self._pages(prefix):
             if page:
                 yield page

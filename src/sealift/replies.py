@@ -73,6 +73,7 @@ _OTHER_SEAL_TEXTS = (
 # Ceph, to a request that has no SSE-C headers and needs them.
 _KEY_WANTED_TEXT = "must provide a valid encryption algorithm"
 
+DELETES = frozenset({"DeleteObject", "DeleteObjects"})
 WRITES = frozenset({"PutObject", "UploadPart", "CreateMultipartUpload", "CopyObject"})
 
 
@@ -130,6 +131,8 @@ def _hint(
     if code == "AccessDenied" or (status == 403 and not code):
         if sealed and operation in WRITES:
             return _SSE_C_BLOCKED
+        if operation in DELETES:
+            return "check your right to remove objects, and that none is locked"
         return "check your rights on the bucket, and that this is the object's customer key"
     return _HINT_OF_CODE.get(code, "")
 

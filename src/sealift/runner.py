@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any
 
 import anyio
 
 from sealift.catalogue import Catalogue
 from sealift.descriptors import files_at_once, worker_limit
-from sealift.download import Downloader
-from sealift.errors import ObjectError, UsageError
-from sealift.events import Failed, Finished, Noted, Reporter, Started, Unchanged
+from sealift.download import MAX_RANGE_SIZE, Downloader
+from sealift.errors import LocalFileError, ObjectError, UsageError
+from sealift.events import Failed, Finished, Noted, Removed, Reporter, Started, Unchanged
 from sealift.files.disk import THREAD_COUNT, Disk
-from sealift.files.target import Target
+from sealift.files.output import Output
+from sealift.files.target import Target, split_name
 from sealift.memory import Memory
-from sealift.model import Job
+from sealift.model import Job, Location
 from sealift.options import ADAPTIVE_CEILING, Options
 from sealift.pace import Pace, start_for
+from sealift.reading import READ_AHEAD, Reader
 from sealift.recorder import Recorder
+from sealift.removal import Remover
 from sealift.resources import Resources, Settle
 from sealift.schedule import Schedule, first_error
 from sealift.session import Session
 from sealift.upload import Uploader
-from sealift.wire.bucket import BucketClient
+from sealift.wire.bucket import BucketClient, HeadFacts
 
 Plan = AsyncIterator[list[Job]]
 Move = Callable[[Sequence[Job], Settle], Awaitable[None]]
 # Takes what need not be moved out of a batch.
 Sift = Callable[[Sequence[Job], Settle], Awaitable[list[Job]]]
+Endless = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Runner:
@@ -79,6 +85,37 @@ class Runner:
         objects = await self._session.objects(bucket)
         await self._run(objects, self._make_schedule(objects), plan, see, records=False)
 
+    async def read(self, source: Location, head: HeadFacts, fd: int) -> None:
+        """Write the bytes of one object to a file descriptor; see `reading` for what is checked."""
+        reader = Reader(
+            await self._session.objects(source.bucket),
+            self._session.retrier,
+            self._memory,
+            self._disk,
+            range_size=min(self._options.part_size, MAX_RANGE_SIZE),
+            ahead=self._options.concurrency or READ_AHEAD,
+        )
+        output = Output(fd)
+        try:
+            await self._with(
+                [self._session.keep_credentials], partial(reader.read, source.name, head, output)
+            )
+        finally:
+            output.close()
+
+    async def remove(self, names: AsyncIterator[list[str]], bucket: str) -> None:
+        """Remove the objects `names`."""
+        objects = await self._session.objects(bucket)
+        remover = Remover(objects, self._session.retrier, self._reporter)
+        await self._with([self._session.keep_credentials], partial(remover.remove, names))
+
+    async def remove_files(self, names: Sequence[str], directory: str) -> None:
+        """Remove the files `names` below `directory`, and directories that this leaves empty."""
+        for name, error in zip(
+            names, await self._disk.run(_remove_files, directory, names), strict=True
+        ):
+            self._reporter.emit(Removed(name) if error is None else Failed(name, error))
+
     def slow_down(self) -> None:
         """A server asked for it."""
         self._pace.throttled(time.monotonic())
@@ -111,15 +148,25 @@ class Runner:
             await move(jobs, settle)
 
         try:
+            await self._with(
+                [self._session.keep_credentials, recorder.keep_recording],
+                partial(schedule.run, plan, run_batch),
+            )
+        finally:
+            await recorder.finish()
+
+    async def _with(
+        self, meanwhile: Sequence[Endless], work: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Await `work`; `meanwhile` goes on until it is done."""
+        try:
             async with anyio.create_task_group() as keeper:
-                keeper.start_soon(self._session.keep_credentials)
-                keeper.start_soon(recorder.keep_recording)
-                await schedule.run(plan, run_batch)
+                for call in meanwhile:
+                    keeper.start_soon(call)
+                await work()
                 keeper.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             raise first_error(group) from None
-        finally:
-            await recorder.finish()
 
     def _make_recorder(self, objects: BucketClient) -> Recorder:
         customer_key = self._options.customer_key
@@ -149,6 +196,14 @@ class Runner:
             spread=schedule.spread,
             note_done=schedule.note_done,
         )
+
+
+def _remove_files(directory: str, names: Sequence[str]) -> list[LocalFileError | None]:
+    target = Target(directory)
+    try:
+        return target.remove_each([split_name(name) for name in names])
+    finally:
+        target.close()
 
 
 def _open_target(directory: str) -> Target:

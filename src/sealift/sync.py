@@ -15,7 +15,7 @@ from sealift.collisions import Collisions
 from sealift.compare import Method, Verdict, compare_file, known_crc
 from sealift.differences import D, Entries, Extras, Listed, Question, Rules, S, SyncPlan
 from sealift.errors import CatalogueError, ObjectError, UsageError, WrongCustomerKeyError
-from sealift.events import Noted, Reporter, Would
+from sealift.events import Noted, RemovalPlanned, Reporter, Would
 from sealift.files.disk import Disk
 from sealift.files.source import CHUNK_SIZE, file_crc
 from sealift.files.walk import FileEntry, Passed
@@ -194,6 +194,7 @@ class Sync:
             self._reporter.emit(Noted(f"nothing was removed, because {failed} objects failed"))
             return
         if not options.dry_run:
+            self._reporter.emit(RemovalPlanned(extras.count))
             await remove(extras)
             return
         for batch in extras.batches():
@@ -209,4 +210,4 @@ class Sync:
 
     async def _remove_files(self, root: str, extras: Extras) -> None:
         for batch in extras.batches():
-            await self._disk.run(remove_files, root, [extra.name for extra in batch])
+            await self._runner.remove_files([extra.name for extra in batch], root)

@@ -24,7 +24,7 @@ WORDS = [
     *commands.COMMANDS, *OPTIONS, *OPTIONS, "demo", "-j", "-q", "--help", "-h", "--version",
     "--names", "--", "-", "", "8", "0", "-5", "08", "+8", "1_000", "8.0", "many", "x", "s3://b/ü ",
     "a=b", "-j8", "--region=x", "--quiet=1", "--no-quiet", "uuid", "\udcff", "--prof", "٣",
-    "9999999999",
+    "9999999999", "--recursive", "--yes", "-y", "--summarize", "--dry-run",
 ]  # fmt: skip
 
 
@@ -51,8 +51,14 @@ def by_typer(words: list[str]) -> quick.Line | None:
 
 def filled(line: quick.Line) -> quick.Line:
     """With the defaults of the arguments that were left out."""
-    defaults = {"restore": ["tmp/", Naming.KEEP]}.get(line.command, [None, None])
-    count = {"put": 2, "get": 2, "cp": 2, "restore": 3, "ls": 1, "stat": 1}[line.command]
+    defaults = {
+        "restore": ["tmp/", Naming.KEEP],
+        "ls": [None, False, False, False],
+        "rm": [False, False, False],
+    }.get(line.command, [None, None])
+    count = {
+        "put": 2, "get": 2, "cp": 2, "restore": 3, "ls": 4, "stat": 1, "cat": 1, "rm": 4,
+    }[line.command]  # fmt: skip
     given_count = len(line.arguments)
     missing = defaults[given_count - count :] if given_count < count else []
     return line._replace(arguments=[*line.arguments, *missing])
@@ -65,6 +71,10 @@ def filled(line: quick.Line) -> quick.Line:
 @example(words=["--quiet", "-j", "8", "cp", "-j", "9", "a", "--json", "b", "--region", "x"])
 @example(words=["restore", "s3://b/", "--profile", "p", "back"])
 @example(words=["ls", "--region", ""])
+@example(words=["ls", "s3://b/", "--recursive", "--summarize"])
+@example(words=["cat", "s3://b/x"])
+@example(words=["rm", "s3://b/x", "--quiet"])
+@example(words=["rm", "s3://b/x", "--yes"])
 @example(words=["stat", "--concurrency", "8", "s3://b/x"])
 @example(words=["get", "--memory", "1GiB", "s3://b/x", "-"])
 def test_typer_reads_the_same(words: list[str]) -> None:
@@ -79,7 +89,7 @@ def test_every_shared_option_is_read(command: str, option: str) -> None:
     field = option[2:].replace("-", "_")
     is_flag = Shared.__dataclass_fields__[field].default is False
     words = [option] if is_flag else [option, "7"]
-    arguments = ["a"] * {"cp": 2, "restore": 1}.get(command, 0)
+    arguments = ["a"] * {"cp": 2, "restore": 1, "rm": 1}.get(command, 0)
     for line in ([command, *words, *arguments], [*words, command, *arguments]):
         read = quick.read(line)
         assert read is not None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from hashlib import md5
 
 import pytest
 from tests.faults import (
+    CloseBeforeReply,
     Complete200Empty,
     Complete200Error,
     Dialect,
@@ -26,6 +29,7 @@ from sealift.checksums import Digest, combine, crc64, encode
 from sealift.errors import (
     Cause,
     IntegrityError,
+    NetworkError,
     NotSealedError,
     ProtocolError,
     ReplyError,
@@ -187,6 +191,99 @@ async def test_a_delete(server: FaultServer, certificate: Certificate) -> None:
     assert ("bucket", NAME) not in server.objects
     assert server.requests[1].target.endswith("?versionId=v%2F1%2B")
     assert shown_key(server) == [False, False]
+
+
+ODD = [
+    "\x01",
+    "a\x1b[2J",
+    "&<>",
+    "\U0001f600",
+    "a+b",
+    "a%2Fb",
+    "marker/",
+    " lead",
+    "trail ",
+    "\ufffe",
+]
+AS_TEXT = ["&<>", "\U0001f600", "a+b", "a%2Fb", "marker/"]
+
+
+async def test_a_delete_of_many(server: FaultServer, certificate: Certificate) -> None:
+    names = [*ODD, *(f"n{number:04}" for number in range(1500))]
+    for name in names:
+        server.store(name, b"")
+    server.store("lead", b"another object than the one with a space")
+    async with open_client(server, certificate) as client:
+        assert await client.delete_objects([*names, "never there"]) == {}
+    assert set(server.objects) == {("bucket", "lead"), ("bucket", "x")}
+    lists = server.seen("DeleteObjects")
+    assert len(lists) == 2
+    assert len(server.seen("DeleteObject")) == len(ODD) - len(AS_TEXT)
+    for request in lists:
+        assert request.target == "/bucket?delete="
+        assert request.headers["content-md5"] == b64encode(md5(request.body).digest()).decode()
+        assert request.headers["x-amz-checksum-crc64nvme"] == encode(crc64(request.body))
+        assert_signed(request)
+    assert not any(shown_key(server))
+
+
+async def test_failures_of_a_delete_are_told_by_name(
+    server: FaultServer, certificate: Certificate
+) -> None:
+    body = b"<DeleteResult><Error><Key>a&amp;</Key><Code>AccessDenied</Code></Error></DeleteResult>"
+    server.script(Match(operation="DeleteObjects"), Status(200, body=body))
+    server.script(Match(operation="DeleteObject"), Status(403, "AccessDenied"))
+    async with open_client(server, certificate) as client:
+        failures = await client.delete_objects(["a&", "b", "\x01"])
+    assert {name: error.code for name, error in failures.items()} == dict.fromkeys(
+        ["a&", "\x01"], "AccessDenied"
+    )
+
+
+@pytest.mark.parametrize(("status", "code"), [(501, "NotImplemented"), (405, "MethodNotAllowed")])
+async def test_a_server_without_delete_objects_is_asked_once(
+    server: FaultServer, certificate: Certificate, status: int, code: str
+) -> None:
+    names = [f"n{number:02}" for number in range(40)]
+    for name in names:
+        server.store(name, b"")
+    server.script(Match(operation="DeleteObjects"), Status(status, code))
+    async with open_client(server, certificate) as client:
+        assert await client.delete_objects(names[:30]) == {}
+        assert await client.delete_objects(names[30:]) == {}
+    assert set(server.objects) == {("bucket", "x")}
+    assert (len(server.seen("DeleteObjects")), len(server.seen("DeleteObject"))) == (1, 40)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "cause"),
+    [
+        (Status(403, "AccessDenied"), ReplyError, Cause.PERMANENT),
+        (Complete200Error("SlowDown"), ReplyError, Cause.THROTTLED),
+        (Status(200, body=b"<html/>"), ProtocolError, Cause.GARBLED),
+        (Complete200Empty(), ProtocolError, Cause.GARBLED),
+        (CloseBeforeReply(), NetworkError, Cause.RESET),
+    ],
+    ids=str,
+)
+async def test_a_delete_that_fails_as_a_whole(
+    server: FaultServer, certificate: Certificate, fault: Fault, kind: type, cause: Cause
+) -> None:
+    server.script(Match(operation="DeleteObjects"), fault)
+    async with open_client(server, certificate) as client:
+        with pytest.raises(kind) as caught:
+            await client.delete_objects(["x"])
+    assert caught.value.cause is cause
+    assert ("bucket", "x") in server.objects
+
+
+async def test_a_single_delete_without_a_reply(
+    server: FaultServer, certificate: Certificate
+) -> None:
+    server.script(Match(operation="DeleteObject"), CloseBeforeReply())
+    async with open_client(server, certificate) as client:
+        with pytest.raises(NetworkError):
+            await client.delete_objects(["\x01"])
 
 
 @pytest.mark.parametrize("fault", [NoEcho(), WrongEcho()], ids=str)

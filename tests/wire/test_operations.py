@@ -445,7 +445,7 @@ async def test_names_are_listed_as_they_are(
         (Status(404, "NoSuchBucket"), ReplyError, Cause.PERMANENT, "NoSuchBucket"),
         (Status(503, "SlowDown"), ReplyError, Cause.THROTTLED, "SlowDown"),
         (Status(200, body=b""), ProtocolError, Cause.GARBLED, "no XML"),
-        (Status(200, body=b"<html></html>"), ProtocolError, Cause.GARBLED, "no listing"),
+        (Status(200, body=b"<html></html>"), ProtocolError, Cause.GARBLED, "no ListBucketResult"),
         (Status(200, body=EMPTY_PAGE[:-3]), ProtocolError, Cause.GARBLED, "no XML"),
         (
             Status(200, body=EMPTY_PAGE.replace(b"false", b"true")),

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from sealift.cli.running import execute, execute_quietly, fail, usage_checked
+from sealift.cli.running import answer_of, execute, execute_quietly, fail, usage_checked
 from sealift.cli.shared import Shared
 from sealift.compare import Method
 from sealift.engine import Engine
@@ -109,15 +110,24 @@ def sync_options(
     )
 
 
-def ls(shared: Shared, uri: str | None = None) -> NoReturn:
+def ls(
+    shared: Shared,
+    uri: str | None = None,
+    recursive: bool = False,
+    summarize: bool = False,
+    human_readable: bool = False,
+) -> NoReturn:
     """List objects and prefixes."""
-    from sealift.cli.listing import print_level
+    from sealift.cli.listing import Listing
 
     with usage_checked(shared) as settings:
         location = Location.parse(uri) if uri else Location(settings.require_bucket())
 
     async def command(engine: Engine) -> None:
-        await print_level(engine, location, as_json=shared.json)
+        listing = Listing(location, as_json=shared.json, human_readable=human_readable)
+        await (listing.print_all(engine) if recursive else listing.print_level(engine))
+        if summarize:
+            listing.print_summary()
 
     execute_quietly(shared, settings, command, sealed=False)
 
@@ -139,6 +149,66 @@ def stat(shared: Shared, uri: str | None = None) -> NoReturn:
     execute_quietly(shared, settings, command)
 
 
+def cat(shared: Shared, uri: str | None = None) -> NoReturn:
+    """Write the bytes of an object to stdout."""
+    with usage_checked(shared) as settings:
+        if uri:
+            location = Location.parse(uri)
+        else:
+            location = Location(settings.require_bucket(), settings.require_key())
+
+    async def command(engine: Engine) -> None:
+        await engine.read(location, sys.stdout.fileno())
+
+    execute_quietly(shared, settings, command)
+
+
+def rm(
+    shared: Shared,
+    uri: str,
+    recursive: bool = False,
+    yes: bool = False,
+    dry_run: bool = False,
+) -> NoReturn:
+    """Remove an object, or all below a prefix."""
+    from sealift.cli import removing
+
+    with usage_checked(shared) as settings:
+        location = Location.parse(uri)
+        if not location.name and not recursive:
+            raise UsageError(f"{uri} is a whole bucket", hint="to empty it add --recursive")
+        below = recursive or location.name.endswith("/")
+        ask = below and not (yes or dry_run)
+        if ask and not removing.can_ask():
+            raise removing.not_asked(location)
+
+    if dry_run:
+        execute_quietly(
+            shared,
+            settings,
+            lambda engine: removing.print_removable(
+                engine, location, recursive=below, as_json=shared.json
+            ),
+            sealed=False,
+        )
+    number: int | None = None
+    if ask:
+        found = answer_of(
+            shared, settings, lambda engine: removing.measure(engine, location), sealed=False
+        )
+        if not removing.says_yes(location, *found):
+            fail(UsageError("nothing was removed"))
+        number = found[0]
+
+    async def command(engine: Engine) -> None:
+        if below:
+            await engine.remove_tree(location, number)
+        else:
+            await engine.remove(location)
+
+    execute(shared, settings, command, heading=f"rm {location}", sealed=False)
+
+
 COMMANDS: dict[str, Callable[..., NoReturn]] = {
     "put": put,
     "get": get,
@@ -147,4 +217,6 @@ COMMANDS: dict[str, Callable[..., NoReturn]] = {
     "sync": sync,
     "ls": ls,
     "stat": stat,
+    "cat": cat,
+    "rm": rm,
 }

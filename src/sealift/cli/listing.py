@@ -14,25 +14,55 @@ if TYPE_CHECKING:
     from sealift.engine import Engine
 
 
-async def print_level(engine: Engine, prefix: Location, *, as_json: bool) -> None:
-    """Print what is directly below a prefix, as `aws s3 ls` does."""
-    async for entry in engine.list_level(prefix):
-        if as_json:
+class Listing:
+    """Prints what is found at `prefix` as `aws s3 ls` does, and adds it up."""
+
+    def __init__(self, prefix: Location, *, as_json: bool, human_readable: bool) -> None:
+        self._prefix = prefix
+        self._as_json = as_json
+        self._human_readable = human_readable
+        self._count = 0
+        self._total = 0
+
+    async def print_level(self, engine: Engine) -> None:
+        """Print what is directly below the prefix."""
+        parent = self._prefix.name[: self._prefix.name.rfind("/") + 1]
+        async for entry in engine.list_level(self._prefix):
+            if not isinstance(entry, str):
+                self._print(entry, entry.name.removeprefix(parent))
+            elif self._as_json:
+                print(json.dumps({"prefix": entry}))
+            else:
+                print(f"{'PRE':>30} {escape(entry.removeprefix(parent))}")
+
+    async def print_all(self, engine: Engine) -> None:
+        """Print all objects whose names start with the prefix, by their whole names."""
+        async for page in engine.list_all(self._prefix):
+            for entry in page:
+                self._print(entry, entry.name)
+
+    def print_summary(self) -> None:
+        """Print how many objects were printed, and their bytes."""
+        if self._as_json:
+            summary = {"event": "summary", "count": self._count, "size": self._total}
+            print(json.dumps(summary))
+            return
+        print(f"\nTotal Objects: {self._count}")
+        print(f"   Total Size: {self._size(self._total)}")
+
+    def _print(self, entry: RemoteObject, shown: str) -> None:
+        self._count += 1
+        self._total += entry.size
+        if self._as_json:
             print(json.dumps(_as_json(entry)))
-        elif isinstance(entry, str):
-            print(f"{'PRE':>30} {escape(entry.removeprefix(_parent(prefix)))}")
         else:
-            name = escape(entry.name.removeprefix(_parent(prefix)))
-            print(f"{_local_time(entry.modified)} {entry.size:>10} {name}")
+            print(f"{_local_time(entry.modified)} {self._size(entry.size):>10} {escape(shown)}")
+
+    def _size(self, amount: int) -> str:
+        return size(amount) if self._human_readable else str(amount)
 
 
-def _parent(prefix: Location) -> str:
-    return prefix.name[: prefix.name.rfind("/") + 1]
-
-
-def _as_json(entry: RemoteObject | str) -> dict[str, Any]:
-    if isinstance(entry, str):
-        return {"prefix": entry}
+def _as_json(entry: RemoteObject) -> dict[str, Any]:
     return {
         "name": entry.name,
         "size": entry.size,

@@ -22,6 +22,8 @@ _ARGUMENTS = {
     "sync": (2, 2),
     "ls": (0, 1),
     "stat": (0, 1),
+    "cat": (0, 1),
+    "rm": (1, 1),
 }
 _NAMES = {f"--{field.name.replace('_', '-')}": field.name for field in fields(Shared)} | {
     "-j": "concurrency"

@@ -15,7 +15,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import anyio
 
@@ -36,6 +36,7 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
+T = TypeVar("T")
 Command = Callable[[Engine], Awaitable[None]]
 
 
@@ -63,13 +64,14 @@ def execute(
     heading: str,
     answer: Sequence[str] = (),
     dry_run: bool = False,
+    sealed: bool = True,
 ) -> NoReturn:
     """Run a transfer under a console; print the `answer` lines that it left; exit.
 
     A dry run prints what would happen on stdout, and has no bars.
     """
     try:
-        options = make_options(shared, settings, sealed=True)
+        options = make_options(shared, settings, sealed=sealed)
         with open_console(
             quiet=shared.quiet,
             json=shared.json,
@@ -93,6 +95,26 @@ def execute(
             for line in answer:
                 print(escape(line))
     raise SystemExit(0)
+
+
+def answer_of(
+    shared: Shared,
+    settings: Settings,
+    command: Callable[[Engine], Awaitable[T]],
+    *,
+    sealed: bool = True,
+) -> T:
+    """Run a command that finds something out, and return it; what goes wrong ends the process."""
+    answers: list[T] = []
+
+    async def keep(engine: Engine) -> None:
+        answers.append(await command(engine))
+
+    try:
+        run_engine(make_options(shared, settings, sealed=sealed), None, keep)
+    except SealiftError as error:
+        fail(error)
+    return answers[0]
 
 
 def execute_quietly(

@@ -6,7 +6,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from sealift.console.meter import Meter
-from sealift.console.screen import Snapshot
+from sealift.console.screen import Snapshot, progress
 from sealift.console.text import count, duration, escape, frequency, percent, rate, shorten, size
 from sealift.model import Job, MiB
 
@@ -34,7 +34,7 @@ class Frame:
     def lines(self, look: Snapshot, now: float, width: int, height: int) -> list[Text]:
         """At most `width` cells wide and `height` - 1 lines high."""
         width = min(width, MAX_WIDTH)
-        self._meter.sample(now, look.moved_size, look.done_count)
+        self._meter.sample(now, look.moved_size, look.done_count + look.removed_count)
         self._follow(look.active, now)
         head = self._heading_line(now, width)
         head.append(self._bar(look, now, width))
@@ -69,18 +69,20 @@ class Frame:
 
     def _bar(self, look: Snapshot, now: float, width: int) -> Text:
         more = "" if look.plan_complete else "+"
-        share = percent(look.moved_size, look.planned_size) if look.plan_complete else "planning"
+        share = percent(*progress(look)) if look.plan_complete else "planning"
         stalled = self._meter.stalled(now)
         eta = self._eta(look, now)
         if stalled:
             speed, until = "no progress", f"for {duration(stalled)}"
         else:
-            speed = rate(self._meter.rate)
+            speed = (
+                frequency(self._meter.object_rate) if look.only_removes else rate(self._meter.rate)
+            )
             until = f"ETA {duration(eta)}{more}" if eta is not None else "ETA -:--"
         right = f"  {speed:>{_RATE_WIDTH}}  {until:<12}"
         left = f"{share:>6} "
         line = Text(left, style="bold")
-        _draw_bar(line, look.moved_size, look.planned_size, width - len(left) - len(right))
+        _draw_bar(line, *progress(look), width - len(left) - len(right))
         line.append(right, style="bold yellow" if stalled else "not bold")
         return line
 
@@ -98,11 +100,16 @@ class Frame:
     def _numbers(self, look: Snapshot, now: float) -> list[str]:
         more = "" if look.plan_complete else "+"
         speed = self._meter.object_rate
-        numbers = [
-            f"{size(look.moved_size)} of {size(look.planned_size)}{more}",
-            f"{look.done_count:,} of {look.planned_count:,}{more} objects"
-            + (f" ({frequency(speed)})" if speed >= 0.05 else ""),
-        ]
+        numbers = []
+        if not look.only_removes:
+            numbers += [
+                f"{size(look.moved_size)} of {size(look.planned_size)}{more}",
+                f"{look.done_count:,} of {look.planned_count:,}{more} objects"
+                + (f" ({frequency(speed)})" if speed >= 0.05 else ""),
+            ]
+        if look.planned_removal_count:
+            planned = f"{look.planned_removal_count:,}{more}"
+            numbers.append(f"{look.removed_count:,} of {planned} objects removed")
         if look.failed_count:
             numbers.append(f"{look.failed_count:,} failed")
         if look.retry_count:

@@ -6,6 +6,7 @@ bytes, times in seconds. Readers must ignore events and fields they do not know.
 
     {"event": "done", "name": str, "location": "s3://...", "direction": "upload" | "download",
      "size": int, "checked": bool}         + "note": str if there is one
+    {"event": "removed", "name": str}
     {"event": "failed", "name": str, "error": str, "hint": str, "cause": str | null, "type": str}
     {"event": "skipped", "name": str, "reason": str}
     {"event": "would", "act": "upload" | "download" | "copy" | "remove", "name": str, "size": int}
@@ -16,6 +17,7 @@ bytes, times in seconds. Readers must ignore events and fields they do not know.
      "error": str, "heading": str, "key_id": str | null, "elapsed": float,
      "planned_count": int, "planned_size": int, "plan_complete": bool,
      "done_count": int, "done_size": int, "checked_count": int, "failed_count": int,
+     "planned_removal_count": int, "removed_count": int,
      "skipped": {reason: int}, "unchanged_count": int, "unchanged_size": int, "retry_count": int}
 
 `checked`: a checksum stored with the object agreed. `cause`: the name of an `errors.Cause` in
@@ -34,7 +36,7 @@ from typing import Any, ClassVar
 from sealift.console.screen import Console, drop_stdout
 from sealift.console.summary import Outcome
 from sealift.errors import ObjectError, SealiftError
-from sealift.events import Event, Failed, Finished, Noted, Retried, Skipped, Tally, Would
+from sealift.events import Event, Failed, Finished, Noted, Removed, Retried, Skipped, Tally, Would
 
 VERSION = 1
 
@@ -43,7 +45,7 @@ class JsonConsole(Console):
     INTERVAL: ClassVar[float] = 0.1
 
     def _keeps(self, event: Event) -> bool:
-        return isinstance(event, Failed | Finished | Noted | Retried | Skipped | Would)
+        return isinstance(event, Failed | Finished | Noted | Removed | Retried | Skipped | Would)
 
     def _draw(self, events: list[Event]) -> None:
         self._write([found for event in events if (found := record(event))])
@@ -84,6 +86,8 @@ def record(event: Event) -> dict[str, Any] | None:
                 "cause": _cause(error),
                 "type": type(error).__name__,
             }
+        case Removed(name):
+            return {"event": "removed", "name": name}
         case Skipped(name, reason):
             return {"event": "skipped", "name": name, "reason": reason}
         case Would(act, name, size):
@@ -119,6 +123,8 @@ def summary_record(tally: Tally, outcome: Outcome) -> dict[str, Any]:
         "done_size": tally.done_size,
         "checked_count": tally.checked_count,
         "failed_count": tally.failed_count,
+        "planned_removal_count": tally.planned_removal_count,
+        "removed_count": tally.removed_count,
         "skipped": tally.skipped,
         "unchanged_count": tally.unchanged_count,
         "unchanged_size": tally.unchanged_size,

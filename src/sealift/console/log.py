@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from sealift.console.text import escape
-from sealift.events import Event, Failed, Finished, Noted, Retried, Skipped, Started
+from sealift.events import Event, Failed, Finished, Noted, Removed, Retried, Skipped, Started
 
 _logger = logging.getLogger("sealift")
 
@@ -21,6 +21,8 @@ class LogReporter:
                 _logger.debug("done %s, %d bytes", escape(str(job.location)), job.size)
             case Failed(name, error):
                 _logger.error("failed %s: %s", escape(name), escape(str(error)))
+            case Removed(name):
+                _logger.debug("removed %s", escape(name))
             case Skipped(name, reason):
                 _logger.info("skipped %s: %s", escape(name), reason)
             case Retried(name, attempt, delay, error):

@@ -7,9 +7,9 @@ import time
 from typing import TextIO
 
 from sealift.console.meter import Meter
-from sealift.console.screen import Clock, Console, Snapshot, announcement
+from sealift.console.screen import Clock, Console, Snapshot, announcement, progress
 from sealift.console.summary import Outcome, Status, is_empty, lines
-from sealift.console.text import count, duration, escape, percent, rate, size
+from sealift.console.text import count, duration, escape, frequency, percent, rate, size
 from sealift.events import Event, Skipped
 
 PROGRESS_EVERY = 10.0
@@ -53,7 +53,7 @@ class PlainConsole(Console):
             return
         now = self._clock()
         look = self._look()
-        self._meter.sample(now, look.moved_size, look.done_count)
+        self._meter.sample(now, look.moved_size, look.done_count + look.removed_count)
         if now - self._reported >= PROGRESS_EVERY:
             self._reported = now
             self._write([progress_line(look, self._meter, now)])
@@ -81,16 +81,22 @@ def _line(event: Event) -> str | None:
 def progress_line(look: Snapshot, meter: Meter, now: float) -> str:
     """`12.3% 1.2 GiB of 9.8 GiB, 1,234 of 5,000 objects, 310.2 MiB/s, ETA 0:28, 2 failed`."""
     more = "" if look.plan_complete else "+"
-    share = percent(look.moved_size, look.planned_size) if look.plan_complete else "planning,"
-    parts = [
-        f"{share} {size(look.moved_size)} of {size(look.planned_size)}{more}",
-        f"{look.done_count:,} of {look.planned_count:,}{more} objects",
-    ]
+    share = percent(*progress(look)) if look.plan_complete else "planning,"
+    removed = f"{look.removed_count:,} of {look.planned_removal_count:,}{more} objects removed"
+    if look.only_removes:
+        parts = [f"{share} {removed}"]
+    else:
+        parts = [
+            f"{share} {size(look.moved_size)} of {size(look.planned_size)}{more}",
+            f"{look.done_count:,} of {look.planned_count:,}{more} objects",
+        ]
+        if look.planned_removal_count:
+            parts.append(removed)
     stalled = meter.stalled(now)
     if stalled:
         parts.append(f"no progress for {duration(stalled)}")
     else:
-        parts.append(rate(meter.rate))
+        parts.append(frequency(meter.object_rate) if look.only_removes else rate(meter.rate))
         eta = meter.eta(now, look.left_size, look.left_count)
         if eta is not None:
             parts.append(f"ETA {duration(eta)}{more}")

@@ -44,10 +44,24 @@ class Snapshot:
     planned_count: int
     planned_size: int
     plan_complete: bool
+    planned_removal_count: int
+    removed_count: int
     failed_count: int
     skipped_count: int
     retry_count: int
     active: list[Job]
+
+    @property
+    def only_removes(self) -> bool:
+        """Whether nothing is moved, so that there are no bytes to go by."""
+        return bool(self.planned_removal_count and not self.planned_count)
+
+
+def progress(look: Snapshot) -> tuple[int, int]:
+    """How much is done of how much: bytes, or objects of a run that only removes."""
+    if look.only_removes:
+        return look.removed_count, look.planned_removal_count
+    return look.moved_size, look.planned_size
 
 
 class Console(ABC):
@@ -128,11 +142,13 @@ class Console(ABC):
             return Snapshot(
                 moved_size=moved,
                 left_size=max(tally.planned_size - moved - failed, 0),
-                left_count=max(tally.planned_count - tally.done_count - tally.failed_count, 0),
+                left_count=tally.left_count,
                 done_count=tally.done_count,
                 planned_count=tally.planned_count,
                 planned_size=tally.planned_size,
                 plan_complete=tally.plan_complete,
+                planned_removal_count=tally.planned_removal_count,
+                removed_count=tally.removed_count,
                 failed_count=tally.failed_count,
                 skipped_count=sum(tally.skipped.values()),
                 retry_count=tally.retry_count,

@@ -1,4 +1,4 @@
-"""The end of a run in words: what moved, what did not and why. Pure."""
+"""The end of a run in words: what was moved and removed, what was not and why. Pure."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ def is_empty(tally: Tally) -> bool:
     """Whether the run did not even get to its first object."""
     return not (
         tally.planned_count
+        or tally.planned_removal_count
         or tally.done_count
+        or tally.removed_count
         or tally.failed_count
         or tally.skipped
         or tally.unchanged_count
@@ -48,7 +50,7 @@ def title(tally: Tally, outcome: Outcome) -> str:
             ending = f"{count(tally.failed_count, 'object')} failed"
         case Status.STOPPED:
             ending = "stopped by an error"
-        case Status.COMPLETE if not (tally.done_count or tally.would):
+        case Status.COMPLETE if not (tally.done_count or tally.removed_count or tally.would):
             ending = "nothing to do"
         case _:
             ending = outcome.status.value
@@ -58,12 +60,15 @@ def title(tally: Tally, outcome: Outcome) -> str:
 def rows(tally: Tally, outcome: Outcome) -> list[tuple[str, str]]:
     """The closing table: label and value."""
     done = tally.done_count
+    removes = tally.planned_removal_count or tally.removed_count
     table = [
         (f"would {act}", f"{count(n, 'object')}, {size(total)}")
         for act, (n, total) in tally.would.items()
     ]
-    if not table:
+    if not table and (tally.planned_count or not removes):
         table.append(("moved", f"{count(done, 'object')}, {size(tally.done_size)}"))
+    if removes:
+        table.append(("removed", count(tally.removed_count, "object")))
     if tally.unchanged_count:
         same = f"{count(tally.unchanged_count, 'object')}, {size(tally.unchanged_size)}"
         table.append(("unchanged", same))
@@ -75,13 +80,15 @@ def rows(tally: Tally, outcome: Outcome) -> list[tuple[str, str]]:
         ]
     table.append(("failed", f"{tally.failed_count:,}"))
     if outcome.status in (Status.INTERRUPTED, Status.STOPPED):
-        left = max(tally.planned_count - done - tally.failed_count, 0)
         more = "" if tally.plan_complete else ", and what was not planned yet"
-        table.append(("not moved", count(left, "object") + more))
+        label = "not done" if removes else "not moved"
+        table.append((label, count(tally.left_count, "object") + more))
     took = span(outcome.elapsed)
-    if done and outcome.elapsed > 0:
-        took += f", {rate(tally.done_size / outcome.elapsed)}"
-        took += f", {frequency(done / outcome.elapsed)[:-2]} objects/s"
+    ended = done + tally.removed_count
+    if ended and outcome.elapsed > 0:
+        if done:
+            took += f", {rate(tally.done_size / outcome.elapsed)}"
+        took += f", {frequency(ended / outcome.elapsed)[:-2]} objects/s"
     table.append(("time", took))
     if tally.retry_count:
         table.append(("retries", f"{tally.retry_count:,}"))

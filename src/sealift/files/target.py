@@ -18,7 +18,7 @@ import secrets
 import stat
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from sealift.errors import LocalFileError, UnsafeNameError
 
@@ -27,6 +27,8 @@ TEMPORARY_SUFFIX = ".tmp"
 # Idle directory descriptors kept open; far below the usual limit of 1024 open files.
 KEPT_DIRECTORY_COUNT = 64
 MAX_COMPONENT_SIZE = 255
+
+_Path = tuple[str, ...]
 
 # A component that needs a closer look.
 _ODD = re.compile(r"/\.{0,2}/|\0")
@@ -95,12 +97,24 @@ def _check_replaceable(name: str, directory: int) -> None:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
 
 
+def _open_directory(component: str, parent: int) -> int:
+    """A directory below `parent`; a link is not followed."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(component, flags, dir_fd=parent)
+    except NotADirectoryError:
+        # Linux answers ENOTDIR to a link as well; say which it is.
+        if stat.S_ISLNK(os.lstat(component, dir_fd=parent).st_mode):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
+        raise
+
+
 class _Directory:
     """An open directory. `is_new` says that it was made here, so that nothing else is in it."""
 
     __slots__ = ("fd", "is_new", "path", "users")
 
-    def __init__(self, fd: int, path: tuple[str, ...], is_new: bool) -> None:
+    def __init__(self, fd: int, path: _Path, is_new: bool) -> None:
         self.fd = fd
         self.path = path
         self.is_new = is_new
@@ -151,8 +165,8 @@ class Target:
 
     def __init__(self, root: str) -> None:
         self._lock = threading.Lock()
-        self._open: dict[tuple[str, ...], _Directory] = {}
-        self._idle: OrderedDict[tuple[str, ...], None] = OrderedDict()
+        self._open: dict[_Path, _Directory] = {}
+        self._idle: OrderedDict[_Path, None] = OrderedDict()
         self._files: set[TargetFile] = set()
         self._temporary = TEMPORARY_PREFIX + secrets.token_hex(8)
         self._numbers = itertools.count()
@@ -235,6 +249,27 @@ class Target:
                 self.discard(file)
         return found
 
+    def remove_each(self, names: Sequence[list[str]]) -> list[LocalFileError | None]:
+        """Remove files (see `split_name`), then directories left empty; returns the error of each.
+
+        A link is removed and not followed, a directory is an error, what is gone already is none.
+        The root stays. Directories that lost an entry are synced once.
+        """
+        changed: set[_Path] = set()
+        found: list[LocalFileError | None] = []
+        for parts in names:
+            try:
+                if self._unlink(tuple(parts)):
+                    changed.add(tuple(parts[:-1]))
+            except OSError as reason:
+                found.append(LocalFileError("remove", "/".join(parts), reason))
+            else:
+                found.append(None)
+        for path in {self._prune(path) for path in sorted(changed, key=len, reverse=True)}:
+            with contextlib.suppress(OSError), self._found(path) as fd:
+                os.fsync(fd)
+        return found
+
     def discard(self, file: TargetFile) -> None:
         """Remove the temporary file; does nothing when the file has ended already."""
         if file not in self._files:
@@ -253,6 +288,51 @@ class Target:
             self._open.clear()
             self._idle.clear()
 
+    def _unlink(self, path: _Path) -> bool:
+        """Remove a file; False when it is gone already."""
+        try:
+            with self._found(path[:-1]) as directory:
+                os.unlink(path[-1], dir_fd=directory)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _prune(self, path: _Path) -> _Path:
+        """Remove `path` and the directories above it as far as they are empty and not in use.
+
+        Returns the one that stays.
+        """
+        while path:
+            with self._lock:
+                known = self._open.get(path)
+                if known is not None and known.users:
+                    break
+                try:
+                    with self._found(path[:-1]) as parent:
+                        os.rmdir(path[-1], dir_fd=parent)
+                except FileNotFoundError:
+                    pass
+                except OSError:  # something is in it
+                    break
+                if known is not None:
+                    del self._open[path], self._idle[path]
+                    os.close(known.fd)
+            path = path[:-1]
+        return path
+
+    @contextlib.contextmanager
+    def _found(self, path: _Path) -> Iterator[int]:
+        """The directory `path` as it is, open for the block; nothing is made."""
+        fd = os.dup(self._root.fd)
+        try:
+            for component in path:
+                inner = _open_directory(component, fd)
+                os.close(fd)
+                fd = inner
+            yield fd
+        finally:
+            os.close(fd)
+
     def _end(self, file: TargetFile) -> None:
         self._files.discard(file)
         try:  # noqa: SIM105 - once an object
@@ -261,7 +341,7 @@ class Target:
             pass
         self._leave(file.directory)
 
-    def _enter(self, path: tuple[str, ...], shown: str) -> _Directory:
+    def _enter(self, path: _Path, shown: str) -> _Directory:
         """The open directory `path`, counted as used; made when it is missing."""
         with self._lock:
             known = self._open.get(path)
@@ -292,21 +372,15 @@ class Target:
     @staticmethod
     def _step(component: str, parent: int) -> tuple[int, bool]:
         """A directory below `parent`, and whether it was made for this."""
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            return os.open(component, flags, dir_fd=parent), False
+            return _open_directory(component, parent), False
         except FileNotFoundError:
             is_new = False
             with contextlib.suppress(FileExistsError):
                 os.mkdir(component, 0o777, dir_fd=parent)
                 is_new = True
                 os.fsync(parent)
-            return os.open(component, flags, dir_fd=parent), is_new
-        except NotADirectoryError:
-            # Linux answers ENOTDIR to a link as well; say which it is.
-            if stat.S_ISLNK(os.lstat(component, dir_fd=parent).st_mode):
-                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
-            raise
+            return _open_directory(component, parent), is_new
 
     def _leave(self, directory: _Directory) -> None:
         with self._lock:

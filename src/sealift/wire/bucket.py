@@ -1,16 +1,20 @@
 """The rarer requests to a bucket, each one attempt: what comes before and after an object's bytes.
 
-`reach`, HeadObject, DeleteObject, and Create-, Complete- and AbortMultipartUpload. The customer key
-goes on every request that S3 lets carry it. See `operations` for what all requests share.
+`reach`, HeadObject, DeleteObject, DeleteObjects, and Create-, Complete- and AbortMultipartUpload.
+The customer key goes on every request that S3 lets carry it. See `operations` for what all
+requests share.
 """
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from sealift.checksums import encode
+import anyio
+
+from sealift.checksums import Digest, encode
 from sealift.errors import (
     IntegrityError,
     NotSealedError,
@@ -23,11 +27,13 @@ from sealift.keys import KEY_MD5_HEADER
 from sealift.metadata import PREFIX, FileFacts
 from sealift.model import KiB, PartDone
 from sealift.replies import http_seconds
+from sealift.wire.deletion import delete_lists, failures_in, fits_in_xml
 from sealift.wire.http1 import Head
 from sealift.wire.listing import parse_page
 from sealift.wire.multipart import completed_etag, is_error, part_list, upload_id
 from sealift.wire.operations import (
     CRC_HEADER,
+    MAX_PAGE_SIZE,
     Headers,
     ObjectClient,
     error_of,
@@ -38,6 +44,8 @@ from sealift.wire.sigv4 import query_string
 
 # The replies to Create and Complete are below 4 KiB, and a listing of no names is.
 ROOM_SIZE = 64 * KiB
+# Requests in flight for the names of one `delete_objects` that go one by one.
+SINGLE_DELETES = 16
 _CHECKSUM_TYPE = "x-amz-checksum-type"
 _WHOLE = "FULL_OBJECT"
 # Of each partition that has S3 at hosts of its own: https://docs.aws.amazon.com/general/latest/gr/s3.html
@@ -80,6 +88,8 @@ class Completed(NamedTuple):
 
 class BucketClient(ObjectClient):
     """All that is asked of one bucket under one customer key (None: no SSE-C)."""
+
+    _deletes_lists = True
 
     @property
     def scope(self) -> str:
@@ -157,6 +167,63 @@ class BucketClient(ObjectClient):
         query = "" if version_id is None else query_string([("versionId", version_id)])
         await self._ask("DeleteObject", "DELETE", self._path(name), query, {})
 
+    async def delete_objects(self, names: Sequence[str]) -> dict[str, ReplyError]:
+        """Remove objects, up to 1,000 by one request; the failures by name, empty: all are gone.
+
+        An object that is not there counts as removed. Names that XML does not carry faithfully go
+        one by one, and so do all once the server has answered that it does not know DeleteObjects.
+        """
+        singles = [name for name in names if not fits_in_xml(name)]
+        failures: dict[str, ReplyError] = {}
+        for listed, document in delete_lists(name for name in names if fits_in_xml(name)):
+            if self._deletes_lists:
+                try:
+                    failures |= await self._delete_list(listed, document)
+                    continue
+                except ReplyError as error:
+                    if error.status not in (405, 501):
+                        raise
+                    self._deletes_lists = False
+            singles += listed
+        return failures | await self._delete_singly(singles)
+
+    async def _delete_list(self, listed: Sequence[str], document: bytes) -> dict[str, ReplyError]:
+        digest = Digest(document, with_md5=True)  # AWS wants one of the two, Ceph 16 the second
+        headers = {CRC_HEADER: encode(digest.crc), "content-md5": digest.content_md5 or ""}
+        headers["content-type"] = "application/xml"
+        path = self._bucket.base_path.removesuffix("/") or "/"
+        # 1,000 failures are long; memory that is not touched is not there.
+        room = memoryview(mmap.mmap(-1, MAX_PAGE_SIZE))
+        reply, body = await self._ask(
+            "DeleteObjects", "POST", path, "delete=", headers, document, room
+        )
+        return failures_in(body, reply.head.status, listed)
+
+    async def _delete_singly(self, names: Sequence[str]) -> dict[str, ReplyError]:
+        """DeleteObject for each, several at once; raises the first error that is no reply."""
+        failures: dict[str, ReplyError] = {}
+        broken: list[ObjectError] = []
+        rest = iter(names)
+
+        async def delete_some() -> None:
+            for name in rest:
+                try:
+                    await self.delete_object(name)
+                except ReplyError as error:
+                    if error.code != "NoSuchKey":
+                        failures[name] = error
+                except ObjectError as error:
+                    broken.append(error)
+                if broken:
+                    return
+
+        async with anyio.create_task_group() as group:
+            for _ in range(min(SINGLE_DELETES, len(names))):
+                group.start_soon(delete_some)
+        if broken:
+            raise broken[0]
+        return failures
+
     # Multipart uploads
 
     async def create_multipart_upload(
@@ -225,12 +292,14 @@ class BucketClient(ObjectClient):
         query: str,
         headers: Headers,
         content: bytes | None = None,
+        room: memoryview | None = None,
     ) -> tuple[Reply, bytes]:
         """The reply to a request and its body; an error, also one of status 200, is raised."""
         sealed = KEY_MD5_HEADER in headers
         size = None if content is None else len(content)
         request = self._request(method, path, query, headers, size)
-        room = memoryview(bytearray(ROOM_SIZE))
+        if room is None:
+            room = memoryview(bytearray(ROOM_SIZE))
         reply = await self._pool.exchange(
             method, request, memoryview(content) if content else None, room
         )

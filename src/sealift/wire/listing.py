@@ -6,10 +6,7 @@ Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
       Contents           Key, LastModified, ETag, Size, StorageClass
       CommonPrefixes     Prefix
 
-The order of elements is the server's own, and what is not named above is passed over, whatever
-namespace it is in. expat reads the page, with a handler for a start, one for an end and a list's
-`append` for text: 6 us an object, where botocore takes more than 50. A document type is refused as
-soon as the parser sees one, so there are no entities to expand.
+What is not named above is passed over.
 """
 
 from __future__ import annotations
@@ -24,9 +21,7 @@ from xml.parsers import expat
 
 from sealift.errors import ProtocolError
 from sealift.model import RemoteObject
-
-# Owner and RestoreStatus of an object have children of their own: 4 levels.
-MAX_DEPTH = 16
+from sealift.wire.documents import Fields, malformed, read_document
 
 # What XML 1.0 cannot hold, neither as it is nor by reference (sections 2.2 and 4.1).
 _NO_XML = re.compile(
@@ -42,7 +37,7 @@ _SUBSTITUTE_BYTES = re.compile(rb"\xf4\x8f(?:\xbc[\x80-\x9f]|\xbf[\xbe\xbf])")
 # Sizes end at 50 TB; int() of thousands of digits would raise.
 _MAX_SIZE_DIGITS = 18
 
-_Fields = dict[str, str]
+_OPERATION = "ListObjectsV2"
 
 
 class Page(NamedTuple):
@@ -73,74 +68,23 @@ def parse_page(body: bytes | memoryview) -> Page:
 
 
 def _malformed(what: str) -> ProtocolError:
-    return ProtocolError(f"ListObjectsV2: the reply {what}")
+    return malformed(_OPERATION, what)
 
 
 # XML -> texts
 
 
-def _read(document: bytes | memoryview) -> tuple[_Fields, list[_Fields], list[_Fields]]:
+def _read(document: bytes | memoryview) -> tuple[Fields, list[Fields], list[Fields]]:
     """The texts of the root's own elements, and those of each Contents and CommonPrefixes."""
-    head: _Fields = {}
-    contents: list[_Fields] = []
-    prefixes: list[_Fields] = []
-    groups = {"Contents": contents, "CommonPrefixes": prefixes}
-    fields: _Fields = {}
-    texts: list[str] = []
-    depth = 0
-    is_leaf = False
-
-    def start(name: str, _: dict[str, str]) -> None:
-        nonlocal depth, fields, is_leaf
-        depth += 1
-        is_leaf = True
-        texts.clear()
-        if depth == 3:  # most of them
-            return
-        if depth == 2:
-            fields = {}
-        elif depth == 1 and _local(name) != "ListBucketResult":
-            raise _malformed("is no listing")
-        elif depth > MAX_DEPTH:
-            raise _malformed("is nested too deeply")
-
-    def end(name: str) -> None:
-        nonlocal depth, is_leaf
-        if depth == 3:
-            if is_leaf:
-                fields[_local(name) if ":" in name else name] = "".join(texts)
-        elif depth == 2:
-            name = _local(name)
-            if name in groups:
-                groups[name].append(fields)
-            elif is_leaf:
-                head[name] = "".join(texts)
-        depth -= 1
-        is_leaf = False
-
-    parser = expat.ParserCreate("utf-8")  # whatever the document declares
-    parser.buffer_text = True
-    parser.StartDoctypeDeclHandler = _refuse_document_type
-    parser.StartElementHandler = start
-    parser.EndElementHandler = end
-    parser.CharacterDataHandler = texts.append
-    parser.Parse(document, True)
-    return head, contents, prefixes
-
-
-def _refuse_document_type(*_: object) -> None:
-    raise _malformed("has a document type")
-
-
-def _local(name: str) -> str:
-    """A name without its namespace's prefix."""
-    return name.rpartition(":")[2]
+    groups: dict[str, list[Fields]] = {"Contents": [], "CommonPrefixes": []}
+    head = read_document(_OPERATION, document, "ListBucketResult", groups)
+    return head, groups["Contents"], groups["CommonPrefixes"]
 
 
 # Texts -> values
 
 
-def _page(head: _Fields, contents: list[_Fields], prefixes: list[_Fields]) -> Page:
+def _page(head: Fields, contents: list[Fields], prefixes: list[Fields]) -> Page:
     decode = _url_decoded if head.get("EncodingType") == "url" else str
     truncated = head.get("IsTruncated", "").lower()
     if truncated not in ("true", "false"):
@@ -156,7 +100,7 @@ def _page(head: _Fields, contents: list[_Fields], prefixes: list[_Fields]) -> Pa
         raise _malformed(f"has no {missing.args[0]}") from None
 
 
-def _object(fields: _Fields, decode: Callable[[str], str]) -> RemoteObject:
+def _object(fields: Fields, decode: Callable[[str], str]) -> RemoteObject:
     size = fields["Size"]
     if not (size.isdigit() and size.isascii() and len(size) <= _MAX_SIZE_DIGITS):
         raise _malformed("has a size that is no number")

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from sealift.checksums import encode
 from sealift.errors import ProtocolError
 from sealift.model import PartDone
+from sealift.wire.documents import escaped
 
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _UPLOAD_ID = re.compile(rb"<(?:\w+:)?UploadId>\s*([^<]{1,4096}?)\s*</")
@@ -23,7 +24,7 @@ _ERROR = re.compile(rb"\s*(?:<\?[^>]*>\s*)?<(?:\w+:)?Error[\s>]")
 def part_list(parts: Sequence[PartDone], *, with_crc: bool) -> bytes:
     """The body of CompleteMultipartUpload; `with_crc` names the CRC64NVME of every part."""
     entries = [
-        f"<Part><PartNumber>{part.number}</PartNumber><ETag>{_escaped(part.etag)}</ETag>"
+        f"<Part><PartNumber>{part.number}</PartNumber><ETag>{escaped(part.etag)}</ETag>"
         + (f"<ChecksumCRC64NVME>{encode(part.crc)}</ChecksumCRC64NVME></Part>" if with_crc
            else "</Part>")
         for part in parts
@@ -51,10 +52,6 @@ def completed_etag(body: bytes) -> str | None:
 def is_error(body: bytes) -> bool:
     """Whether a reply of status 200 is an error: S3 may begin to answer before it has failed."""
     return _ERROR.match(body) is not None
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _text(raw: bytes) -> str:

@@ -9,7 +9,17 @@ import pytest
 
 from sealift.console import open_console
 from sealift.errors import Cause, CustomerKeyError, Interrupted, NetworkError
-from sealift.events import Failed, Finished, Noted, Planned, Retried, Skipped, Started
+from sealift.events import (
+    Failed,
+    Finished,
+    Noted,
+    Planned,
+    RemovalPlanned,
+    Removed,
+    Retried,
+    Skipped,
+    Started,
+)
 from sealift.model import Job
 
 
@@ -32,6 +42,8 @@ def test_every_event(make_job: Callable[..., Job], capfd: pytest.CaptureFixture[
         console.emit(Failed("n", error))
         console.emit(Failed("m", CustomerKeyError("no key")))
         console.emit(Skipped("s", "unchanged"))
+        console.emit(RemovalPlanned(2))
+        console.emit(Removed("r\x1b"))
         console.emit(Noted("t"))
     records = parsed(capfd)
     summary = records.pop()
@@ -47,6 +59,7 @@ def test_every_event(make_job: Callable[..., Job], capfd: pytest.CaptureFixture[
         {"event": "failed", "name": "m", "error": "no key", "hint": "", "cause": None,
          "type": "CustomerKeyError"},
         {"event": "skipped", "name": "s", "reason": "unchanged"},
+        {"event": "removed", "name": "r\x1b"},
         {"event": "noted", "text": "t"},
     ]  # fmt: skip
     assert summary.pop("elapsed") >= 0
@@ -54,6 +67,7 @@ def test_every_event(make_job: Callable[..., Job], capfd: pytest.CaptureFixture[
         "event": "summary", "version": 1, "status": "failed", "error": "", "heading": "h",
         "key_id": "k", "planned_count": 2, "planned_size": 14, "plan_complete": False,
         "done_count": 2, "done_size": 14, "checked_count": 1, "failed_count": 2,
+        "planned_removal_count": 2, "removed_count": 1,
         "skipped": {"unchanged": 1}, "retry_count": 1,
     }  # fmt: skip
 

@@ -14,7 +14,17 @@ from sealift.console.frame import Frame, pack
 from sealift.console.live import LiveConsole
 from sealift.console.meter import Meter
 from sealift.errors import NetworkError
-from sealift.events import Failed, Finished, Noted, PlanComplete, Planned, Retried, Started
+from sealift.events import (
+    Failed,
+    Finished,
+    Noted,
+    PlanComplete,
+    Planned,
+    RemovalPlanned,
+    Removed,
+    Retried,
+    Started,
+)
 from sealift.model import GiB, Job, MiB
 
 SIZES = [(80, 24), (200, 50)]
@@ -179,3 +189,17 @@ def test_chosen_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not isinstance(open_console(quiet=False, json=False, progress=False), LiveConsole)
     monkeypatch.setenv("TERM", "dumb")
     assert not isinstance(open_console(quiet=False, json=False, progress=True), LiveConsole)
+
+
+def test_frame_of_a_removal(clock: Any) -> None:
+    console = live(clock)
+    console.emit(RemovalPlanned(4500))
+    console.emit(PlanComplete())
+    for _ in range(40):
+        clock.now += 0.25
+        for number in range(30):
+            console.emit(Removed(f"{number}"))
+        shown = frame_of(console, clock, 80, 24)
+    assert shown[1].startswith(" 26.6% ━")
+    assert "120/s  ETA 0:28" in shown[1]
+    assert shown[2:] == ["1,200 of 4,500 objects removed"]

@@ -9,7 +9,17 @@ import pytest
 from sealift.console import open_console
 from sealift.console.plain import PlainConsole
 from sealift.errors import Interrupted, NetworkError, UsageError
-from sealift.events import Failed, Finished, Noted, PlanComplete, Planned, Skipped, Started
+from sealift.events import (
+    Failed,
+    Finished,
+    Noted,
+    PlanComplete,
+    Planned,
+    RemovalPlanned,
+    Removed,
+    Skipped,
+    Started,
+)
 from sealift.model import GiB, Job, MiB
 
 
@@ -127,3 +137,15 @@ def test_a_closed_terminal_does_not_end_the_run(clock: Any) -> None:
         stream.close()
         console.emit(Noted("t"))
     assert console.tally.failed_count == 0
+
+
+def test_progress_of_a_removal(console: PlainConsole, stream: io.StringIO, clock: Any) -> None:
+    console.emit(RemovalPlanned(4500))
+    console.emit(PlanComplete())
+    seen = []
+    for _ in range(50):
+        clock.now += 0.25
+        for number in range(30):
+            console.emit(Removed(f"{number}"))
+        seen += drawn(console, stream)
+    assert seen == ["26.6% 1,200 of 4,500 objects removed, 120/s, ETA 0:28"]

@@ -8,7 +8,17 @@ from rich.console import Console as RichConsole
 from sealift.console.summary import Outcome, Status, is_empty, lines
 from sealift.console.table import table
 from sealift.errors import LocalFileError, NetworkError
-from sealift.events import Failed, Finished, PlanComplete, Planned, Retried, Skipped, Tally
+from sealift.events import (
+    Failed,
+    Finished,
+    PlanComplete,
+    Planned,
+    RemovalPlanned,
+    Removed,
+    Retried,
+    Skipped,
+    Tally,
+)
 from sealift.model import Job, MiB
 
 
@@ -74,3 +84,35 @@ def test_table_says_the_same_and_no_markup(make_job: Callable[..., Job]) -> None
     for part in ("1 object failed", "4 objects, 4.0 MiB", "3 unchanged", "3f9a", "[red]n[/red]",
                  "free some space"):  # fmt: skip
         assert part in shown
+
+
+def removal(removed: int) -> Tally:
+    tally = Tally()
+    tally.emit(RemovalPlanned(5))
+    tally.emit(PlanComplete())
+    for index in range(removed):
+        tally.emit(Removed(f"{index}"))
+    return tally
+
+
+def test_a_removal_moves_nothing() -> None:
+    assert lines(removal(5), Outcome(Status.COMPLETE, 2.0, "rm s3://b/p/")) == [
+        "rm s3://b/p/: complete",
+        "  removed   5 objects",
+        "  failed    0",
+        "  time      2.0 s, 2.5 objects/s",
+    ]
+
+
+def test_an_interrupted_removal_tells_what_is_left() -> None:
+    assert "  not done  3 objects" in lines(removal(2), Outcome(Status.INTERRUPTED, 2.0))
+    assert not is_empty(removal(0))
+
+
+def test_a_run_may_move_and_remove(make_job: Callable[..., Job]) -> None:
+    tally = tally_of(make_job)
+    tally.emit(RemovalPlanned(2))
+    tally.emit(Removed("old"))
+    text = lines(tally, Outcome(Status.INTERRUPTED, 1.0))
+    assert text[1:3] == ["  moved     4 objects, 4.0 MiB", "  removed   1 object"]
+    assert "  not done  7 objects" in text

@@ -90,6 +90,68 @@ def test_a_name_stands_for_itself_or_is_refused(name: str) -> None:
     assert all(len(os.fsencode(part)) <= 255 for part in parts)
 
 
+# Removal
+
+
+def test_removes_files_and_the_directories_they_leave_empty(target: Target, root: Path) -> None:
+    for name in ("a/b/c", "a/b/d", "a/x", "e/f/g", "top"):
+        save(target, name)
+    names = [split_name(name) for name in ("a/b/c", "a/b/d", "e/f/g", "top", "not/there")]
+    before = open_count()
+    assert target.remove_each(names) == [None] * 5
+    assert everything(root) == ["a", "a/x"]
+    assert open_count() <= before
+    save(target, "e/f/h")
+    assert everything(root) == ["a", "a/x", "e", "e/f", "e/f/h"]
+
+
+def test_the_root_stays(target: Target, root: Path) -> None:
+    save(target, "a/b")
+    target.remove_each([["a", "b"]])
+    assert everything(root) == []
+    assert root.is_dir()
+
+
+def test_a_directory_that_is_being_written_to_stays(target: Target, root: Path) -> None:
+    save(target, "a/old")
+    file = target.create(["a", "new"])
+    assert target.remove_each([["a", "old"]]) == [None]
+    target.commit(file)
+    assert everything(root) == ["a", "a/new"]
+
+
+def test_a_link_is_removed_and_not_what_it_names(target: Target, root: Path) -> None:
+    outside = root.parent / "outside"
+    outside.mkdir()
+    (outside / "f").write_bytes(b"kept")
+    (root / "file").symlink_to(outside / "f")
+    (root / "directory").symlink_to(outside)
+    assert target.remove_each([["file"], ["directory"]]) == [None, None]
+    assert everything(root) == []
+    assert (outside / "f").read_bytes() == b"kept"
+
+
+def test_nothing_is_removed_through_a_link(target: Target, root: Path) -> None:
+    outside = root.parent / "outside"
+    outside.mkdir()
+    (outside / "f").write_bytes(b"kept")
+    (root / "d").symlink_to(outside)
+    (failure,) = target.remove_each([["d", "f"]])
+    assert failure is not None
+    assert failure.errno == errno.ELOOP
+    assert (outside / "f").read_bytes() == b"kept"
+
+
+def test_a_directory_is_not_removed_as_a_file(target: Target, root: Path) -> None:
+    (root / "d").mkdir()
+    save(target, "f")
+    failure, none = target.remove_each([["d"], ["f"]])
+    assert failure is not None
+    assert failure.errno == errno.EISDIR
+    assert none is None
+    assert everything(root) == ["d"]
+
+
 # Files
 
 

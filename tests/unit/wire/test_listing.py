@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from sealift.errors import ProtocolError
 from sealift.model import RemoteObject
-from sealift.wire.listing import MAX_DEPTH, Page, parse_page
+from sealift.wire.documents import MAX_DEPTH
+from sealift.wire.listing import Page, parse_page
 
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 ETAG = '"9dd4e461268c8034f5c8564e155c67a6"'
@@ -182,8 +183,8 @@ BOMB = (
     [
         (b"", "no XML"),
         (b"\0", "no XML"),
-        (b"<html><body>It works!</body></html>", "no listing"),
-        (b"<Error><Code>InternalError</Code></Error>", "no listing"),
+        (b"<html><body>It works!</body></html>", "no ListBucketResult"),
+        (b"<Error><Code>InternalError</Code></Error>", "no ListBucketResult"),
         (listing("")[:-1], "no XML"),
         (listing("") + b"<x/>", "no XML"),
         (listing("<Contents>"), "no XML"),
