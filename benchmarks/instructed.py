@@ -19,6 +19,7 @@ from pathlib import Path
 
 from benchmarks.callgrind import Counting
 from benchmarks.steps import Steps
+from sealift import recorder
 from sealift.cli.running import run_engine
 from sealift.console import open_console
 from sealift.engine import Engine
@@ -72,6 +73,7 @@ def main() -> None:
     gc.disable()  # as the command does, until run_engine turns collection on
     sys.setswitchinterval(sys.getswitchinterval() * _SLOWNESS)
     pool.IDLE_LIFETIME *= _SLOWNESS
+    recorder.INTERVAL *= _SLOWNESS
     phase_file, key_file, *steps_file = sys.argv[1:]
     phases = [Phase(**fields) for fields in json.loads(Path(phase_file).read_text())]
     counting = Steps(Path(steps_file[0])) if steps_file else Counting()

@@ -77,6 +77,10 @@ class Catalogue:
         self._was_set_aside = False
         self._is_off = False
 
+    def open(self) -> None:
+        """Open the file before it is needed: the first time of a process takes some 10 ms."""
+        self._run(lambda _: None, None)
+
     def known(self, bucket: str, prefix: str, after: str = "", limit: int = 1000) -> list[Known]:
         """Up to `limit` objects whose names start with `prefix` and come behind `after`.
 
@@ -141,7 +145,7 @@ class Catalogue:
                 try:
                     result = work(self._connect())
                     break
-                except (sqlite3.Error, OSError) as error:
+                except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
                     trouble = self._give_way(error)
                 except CatalogueError as error:
                     self._disconnect()
@@ -208,13 +212,17 @@ class Catalogue:
 def _default_path() -> str:
     import platformdirs  # here: it takes 5 ms
 
-    directory = platformdirs.user_state_path("sealift")
-    if not directory.is_absolute():
+    directory = ""
+    with suppress(
+        RuntimeError
+    ):  # so say newer versions of it that there is no home, older ones `~`
+        directory = platformdirs.user_state_dir("sealift")
+    if not os.path.isabs(directory):
         raise CatalogueError(
             "this run goes on without a catalogue: there is no home directory",
             hint="set HOME or XDG_STATE_HOME",
         )
-    return str(directory / FILE_NAME)
+    return os.path.join(directory, FILE_NAME)
 
 
 def _create(path: str) -> None:
@@ -261,7 +269,7 @@ def _is_damage(error: Exception) -> bool:
 
     if isinstance(error, OSError):
         return False
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)  # none: text that is no UTF-8
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)  # none: text that is no text
     return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 
 
@@ -292,7 +300,7 @@ def _read(columns: tuple[Any, ...]) -> Known:
     try:
         crc = None if crc is None else crc & _UINT64_MASK
         return Known(str(name, "utf-8"), size, etag, version_id, crc, mtime_ns, key_id)
-    except (TypeError, UnicodeDecodeError):
+    except TypeError:
         import sqlite3
 
         raise sqlite3.DatabaseError("a row is damaged") from None

@@ -8,6 +8,7 @@ the queue drops its oldest: the catalogue may have gaps, the run may not be held
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 import anyio
 
@@ -17,7 +18,8 @@ from sealift.events import Noted, Reporter
 from sealift.files.disk import Disk
 from sealift.model import Job, Known, bare_etag
 
-INTERVAL = 0.5
+# Seconds: what a crash may leave unrecorded.
+INTERVAL = 1.0
 BATCH_COUNT = 1000
 # Objects that wait: some 10 MiB of memory, and what the fastest run moves in two seconds.
 WAITING_COUNT = 20_000
@@ -45,10 +47,16 @@ class Recorder:
         self._scope = scope
         self._key_id = key_id
         self._waiting: deque[Job] = deque(maxlen=WAITING_COUNT)
+        self._troubles: list[CatalogueError] = []
         self.record = self._waiting.append
 
     async def keep_recording(self) -> None:
-        """Write what is there from time to time, for ever."""
+        """Write what is there from time to time, for ever.
+
+        The file is opened at once: the first objects are on their way, and the loop has nothing
+        else to do.
+        """
+        await self._call(self._catalogue.open)
         while True:
             await anyio.sleep(INTERVAL)
             await self._write_all()
@@ -59,14 +67,26 @@ class Recorder:
             await self._write_all()
 
     async def _write_all(self) -> None:
-        while self._waiting:
-            try:
-                await self._disk.run(self._write_batch)
-            except CatalogueError as error:
-                self._reporter.emit(Noted(str(error)))
+        for _ in range(-(-len(self._waiting) // BATCH_COUNT)):  # those of now, not those to come
+            await self._call(self._write_batch)
+
+    async def _call(self, work: Callable[[], None]) -> None:
+        try:
+            await self._disk.run(self._attempt, work)
+        finally:  # also of a call that was cancelled: a trouble is told but once
+            while self._troubles:
+                self._reporter.emit(Noted(str(self._troubles.pop())))
+
+    # In a thread
+
+    def _attempt(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except CatalogueError as trouble:
+            self._troubles.append(trouble)
 
     def _write_batch(self) -> None:
-        """In a thread, where jobs are taken too: a call that is given up loses none."""
+        """Jobs are taken here, in the thread: a call that is given up loses none."""
         count = min(BATCH_COUNT, len(self._waiting))
         jobs = [self._waiting.popleft() for _ in range(count)]
         key_id = self._key_id

@@ -69,6 +69,15 @@ def assert_secret(shown: str | bytes) -> None:
     assert b"SECRET-KEY-OF-THE-PROFILE" not in data
 
 
+def assert_secret_state(state_home: Path) -> None:
+    """The catalogue names the key by its id and holds no form of it."""
+    (content,) = [path.read_bytes() for path in state_home.rglob("*") if path.is_file()]
+    assert CustomerKey(SECRET).key_id.encode() in content
+    assert_secret(content)
+    assert base64.b64decode(CustomerKey(SECRET).md5) not in content
+    assert CustomerKey(SECRET).md5.encode() not in content
+
+
 @pytest.fixture
 def loud() -> Iterator[io.StringIO]:
     """Everything at DEBUG: the root, and botocore's loggers by their names."""
@@ -117,7 +126,7 @@ def faulty(site: Site, credentials_file: Path) -> Site:
 
 
 async def test_nothing_shows_the_key(
-    faulty: Site, loud: io.StringIO, capfd: pytest.CaptureFixture[str]
+    faulty: Site, loud: io.StringIO, capfd: pytest.CaptureFixture[str], state_home: Path
 ) -> None:
     key = CustomerKey(SECRET)
     for name in "abcdef":
@@ -147,6 +156,7 @@ async def test_nothing_shows_the_key(
     captured = capfd.readouterr()
     shown += [captured.out, captured.err, loud.getvalue()]
     assert_secret("\n".join(shown))
+    assert_secret_state(state_home)
     carried = {sent.headers.get("x-amz-server-side-encryption-customer-key") for sent in
                faulty.server.requests}  # fmt: skip
     assert base64.b64encode(SECRET).decode() in carried  # or there was nothing to leak

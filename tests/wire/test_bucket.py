@@ -38,8 +38,11 @@ from sealift.errors import (
 from sealift.keys import CustomerKey
 from sealift.metadata import FileFacts
 from sealift.model import PartDone
+from sealift.tls import client_context
+from sealift.wire.address import Server
 from sealift.wire.bucket import BucketClient
 from sealift.wire.operations import Bucket, Identity
+from sealift.wire.pool import Pool
 from sealift.wire.sigv4 import Credentials
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(10)]
@@ -382,3 +385,23 @@ async def test_a_bucket_that_cannot_be_reached(
         with pytest.raises((ReplyError, ProtocolError)) as caught:
             await client.reach()
     assert caught.value.cause is cause
+
+
+@pytest.mark.parametrize(
+    ("netloc", "base_path", "scope"),
+    [
+        ("localhost:9000", "/b.c/", "https://localhost:9000/b.c"),
+        ("b.c.localhost:9000", "/", "https://localhost:9000/b.c"),
+        ("b.c.example.org", "/b.c/", "https://b.c.example.org/b.c"),
+        ("s3.eu-west-1.amazonaws.com", "/b.c/", "https://s3.amazonaws.com/b.c"),
+        ("b.c.s3.amazonaws.com", "/", "https://s3.amazonaws.com/b.c"),
+        ("b.c.s3.dualstack.us-west-2.amazonaws.com", "/", "https://s3.amazonaws.com/b.c"),
+        ("b.c.s3.cn-north-1.amazonaws.com.cn", "/", "https://s3.amazonaws.com.cn/b.c"),
+        ("s3.amazonaws.com.example.org", "/b.c/", "https://s3.amazonaws.com.example.org/b.c"),
+    ],
+)
+async def test_a_bucket_has_one_scope(netloc: str, base_path: str, scope: str) -> None:
+    pool = Pool(Server.from_url(f"https://{netloc}"), client_context(None))
+    reached = Bucket(netloc, base_path, "eu-west-1", "b.c")
+    assert BucketClient(pool, reached, Identity(Credentials("AK", "SK")), None).scope == scope
+    pool.close()

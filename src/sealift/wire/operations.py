@@ -75,8 +75,7 @@ class Identity:
 
     def renew(self, credentials: Credentials) -> None:
         """Sign with these credentials from now on; SettingsError when no header can hold them."""
-        shown = credentials.access_key + (credentials.token or "")
-        if any(sign in shown for sign in "\r\n\0"):
+        if any(sign in credentials.access_key + (credentials.token or "") for sign in "\r\n\0"):
             raise SettingsError(
                 "the access key or the session token has a line break or a NUL in it",
                 hint="set it without",
@@ -332,10 +331,9 @@ class ObjectClient:
     def _check_echo(self, operation: str, head: Head) -> None:
         if not self._seal:
             return
+        algorithm = head.headers.get(_ALGORITHM_FIELD)
         key_md5 = head.headers.get(_KEY_MD5_FIELD, b"")
-        if head.headers.get(_ALGORITHM_FIELD) != _ALGORITHM or not hmac.compare_digest(
-            key_md5, self._key_md5
-        ):
+        if algorithm != _ALGORITHM or not hmac.compare_digest(key_md5, self._key_md5):
             error = NotSealedError(not_sealed_message(operation))
             error.version_id = head.get(b"x-amz-version-id")
             raise error
