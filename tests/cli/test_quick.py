@@ -18,6 +18,7 @@ from sealift.cli import commands, quick
 from sealift.cli.app import app
 from sealift.cli.shared import Shared
 from sealift.plan import Naming
+from sealift.sync import SyncOptions
 
 OPTIONS = [f"--{field.name.replace('_', '-')}" for field in fields(Shared)]
 WORDS = [
@@ -55,9 +56,11 @@ def filled(line: quick.Line) -> quick.Line:
         "restore": ["tmp/", Naming.KEEP],
         "ls": [None, False, False, False],
         "rm": [False, False, False],
+        "sync": [SyncOptions()],
     }.get(line.command, [None, None])
     count = {
         "put": 2, "get": 2, "cp": 2, "restore": 3, "ls": 4, "stat": 1, "cat": 1, "rm": 4,
+        "sync": 3,
     }[line.command]  # fmt: skip
     given_count = len(line.arguments)
     missing = defaults[given_count - count :] if given_count < count else []
@@ -68,6 +71,8 @@ def filled(line: quick.Line) -> quick.Line:
 @given(words=st.lists(st.sampled_from(WORDS), max_size=7))
 @example(words=["put"])
 @example(words=["cp", "a", "b"])
+@example(words=["sync", "a", "s3://b/", "--dry-run"])
+@example(words=["sync", "a", "s3://b/"])
 @example(words=["--quiet", "-j", "8", "cp", "-j", "9", "a", "--json", "b", "--region", "x"])
 @example(words=["restore", "s3://b/", "--profile", "p", "back"])
 @example(words=["ls", "--region", ""])

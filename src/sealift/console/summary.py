@@ -112,7 +112,7 @@ def lines(tally: Tally, outcome: Outcome) -> list[str]:
     """The summary for a log."""
     named = [f"{name}: {error}" if error else name for name, error in failed_names(tally)]
     table = rows(tally, outcome)
-    width = max(len(label) for label, _ in table) + 1
+    width = max(10, *(len(label) + 1 for label, _ in table))
     return [
         *(["failed objects:"] if named else []),
         *(f"  {line}" for line in named),

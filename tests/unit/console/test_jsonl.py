@@ -19,6 +19,8 @@ from sealift.events import (
     Retried,
     Skipped,
     Started,
+    Unchanged,
+    Would,
 )
 from sealift.model import Job
 
@@ -42,6 +44,8 @@ def test_every_event(make_job: Callable[..., Job], capfd: pytest.CaptureFixture[
         console.emit(Failed("n", error))
         console.emit(Failed("m", CustomerKeyError("no key")))
         console.emit(Skipped("s", "unchanged"))
+        console.emit(Unchanged(3, 30))
+        console.emit(Would("upload", "w", 5))
         console.emit(RemovalPlanned(2))
         console.emit(Removed("r\x1b"))
         console.emit(Noted("t"))
@@ -59,6 +63,7 @@ def test_every_event(make_job: Callable[..., Job], capfd: pytest.CaptureFixture[
         {"event": "failed", "name": "m", "error": "no key", "hint": "", "cause": None,
          "type": "CustomerKeyError"},
         {"event": "skipped", "name": "s", "reason": "unchanged"},
+        {"event": "would", "act": "upload", "name": "w", "size": 5},
         {"event": "removed", "name": "r\x1b"},
         {"event": "noted", "text": "t"},
     ]  # fmt: skip
@@ -67,7 +72,7 @@ def test_every_event(make_job: Callable[..., Job], capfd: pytest.CaptureFixture[
         "event": "summary", "version": 1, "status": "failed", "error": "", "heading": "h",
         "key_id": "k", "planned_count": 2, "planned_size": 14, "plan_complete": False,
         "done_count": 2, "done_size": 14, "checked_count": 1, "failed_count": 2,
-        "planned_removal_count": 2, "removed_count": 1,
+        "planned_removal_count": 2, "removed_count": 1, "unchanged_count": 3, "unchanged_size": 30,
         "skipped": {"unchanged": 1}, "retry_count": 1,
     }  # fmt: skip
 
