@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from sealift.errors import IntegrityError, ObjectError, ReplyError, UsageError
@@ -104,17 +105,25 @@ class Remote:
     async def _pages(
         self, prefix: Location, delimiter: str = ""
     ) -> AsyncIterator[tuple[list[RemoteObject], list[str]]]:
-        """All pages below a prefix: objects, and deeper prefixes up to `delimiter`."""
-        token = None
+        """All pages below a prefix: objects, and deeper prefixes up to `delimiter`.
+
+        While one is used the next one is on its way.
+        """
         seen = set()
-        while True:
-            page, prefixes, token = await self._page(prefix, token, delimiter)
-            yield page, prefixes
-            if token is None:
-                return
-            if token in seen:
-                raise IntegrityError(f"the listing of {prefix} goes round in circles")
-            seen.add(token)
+        coming = asyncio.ensure_future(self._page(prefix, None, delimiter))
+        try:
+            while True:
+                page, prefixes, token = await coming
+                if token is not None and token not in seen:
+                    coming = asyncio.ensure_future(self._page(prefix, token, delimiter))
+                yield page, prefixes
+                if token is None:
+                    return
+                if token in seen:
+                    raise IntegrityError(f"the listing of {prefix} goes round in circles")
+                seen.add(token)
+        finally:
+            coming.cancel()
 
     async def _page(
         self, prefix: Location, token: str | None, delimiter: str = "", limit: int = 1000
