@@ -7,11 +7,10 @@ requests share.
 
 from __future__ import annotations
 
+import asyncio
 import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-
-import anyio
 
 from sealift.checksums import Digest, encode
 from sealift.errors import (
@@ -190,9 +189,9 @@ class BucketClient(ObjectClient):
                 if broken:
                     return
 
-        async with anyio.create_task_group() as group:
+        async with asyncio.TaskGroup() as group:
             for _ in range(min(SINGLE_DELETES, len(names))):
-                group.start_soon(delete_some)
+                group.create_task(delete_some())
         if broken:
             raise broken[0]
         return failures
