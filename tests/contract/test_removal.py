@@ -8,7 +8,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tests.contract.site import PART_SIZE, Site, noise
+from tests.contract.site import PART_SIZE, Site, make_tree, noise
 
 from sealift.keys import CustomerKey
 
@@ -23,9 +23,17 @@ def put_many(site: Site, names: list[str]) -> None:
         list(pool.map(lambda name: site.boto_put(name, b"x", {}), names))
 
 
+def put_numbers(site: Site, prefix: str, count: int) -> list[str]:
+    """Store `count` objects of one byte; their names."""
+    names = [f"{number:04}" for number in range(count)]
+    tree = make_tree(site.work / "tree", dict.fromkeys(names, b"x"))
+    assert not site.copy(f"{tree}/", site.uri(prefix)).failed
+    return [prefix + name for name in names]
+
+
 def test_2500_objects_with_odd_names(site: Site) -> None:
     kept = ["p", "p2/x", "lead", "trail"]
-    put_many(site, [f"p/{number:04}" for number in range(2500 - len(ODD))])
+    put_numbers(site, "p/", 2500 - len(ODD))
     put_many(site, [*(f"p/{name}" for name in ODD), *kept])
     put_many(site, [f"edge{name}" if name[0] != " " else name for name in ODD])
     without_key = site.environment(SSE_CUSTOMER_KEY_BASE64=None)
@@ -91,8 +99,8 @@ def test_cat_with_a_wrong_key(site: Site) -> None:
 
 
 def test_ls_recursive_over_two_pages(site: Site) -> None:
-    names = sorted(["d/x", "d2/y", *(f"d/{number:04}" for number in range(1003))])
-    put_many(site, names)
+    names = sorted(["d/x", "d2/y", *put_numbers(site, "d/", 1003)])
+    put_many(site, ["d/x", "d2/y"])
 
     shown = site.cli("ls", "--recursive", "--summarize", site.uri("d"))
     listed = site.cli("ls", "--recursive", "--summarize", "--json", site.uri("d/"))

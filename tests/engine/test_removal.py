@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.faults import Match, Status
+from tests.kit import until
 
 from sealift.errors import ReplyError, SealiftError, UsageError
 from sealift.events import Failed, Removed
@@ -15,7 +16,6 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(20)]
 
 PREFIX = Location("bucket", "p")
 NAMES = [f"p/{number:04}" for number in range(2500)]
-LIST = Match(operation="ListObjectsV2", where=lambda asked: asked.query["max-keys"] != "0")
 
 
 @pytest.fixture(autouse=True)
@@ -104,3 +104,14 @@ async def test_nothing_below_a_prefix(site: Site) -> None:
         with pytest.raises(UsageError, match="nothing below"):
             await engine.remove_tree(Location("bucket", "none"))
     assert not site.server.seen("DeleteObjects")
+
+
+async def test_the_next_page_is_asked_for_while_one_is_used(site: Site) -> None:
+    found = []
+    async with site.engine(customer_key=None) as engine:
+        async for page in engine.list_all(PREFIX):
+            found += [entry.name for entry in page]
+            if len(found) == 1000:
+                # the first one asks whether the settings hold
+                await until(lambda: len(site.server.seen("ListObjectsV2")) == 3)
+    assert found == sorted([*NAMES, "p", "p2/x"])

@@ -7,12 +7,11 @@ requests share.
 
 from __future__ import annotations
 
+import asyncio
 import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
-
-import anyio
 
 from sealift.checksums import Digest, encode
 from sealift.errors import (
@@ -217,9 +216,9 @@ class BucketClient(ObjectClient):
                 if broken:
                     return
 
-        async with anyio.create_task_group() as group:
+        async with asyncio.TaskGroup() as group:
             for _ in range(min(SINGLE_DELETES, len(names))):
-                group.start_soon(delete_some)
+                group.create_task(delete_some())
         if broken:
             raise broken[0]
         return failures
