@@ -41,10 +41,11 @@ from sealift.events import (
 )
 from sealift.files.disk import THREAD_COUNT, Disk
 from sealift.files.target import Target
-from sealift.files.walk import Passed, file_size, walk
+from sealift.files.walk import Passed, file_size, ignore_lines, walk
+from sealift.filters import Filter
 from sealift.memory import Memory
 from sealift.model import Direction, Job, Location, RemoteObject
-from sealift.options import ADAPTIVE_CEILING, Options
+from sealift.options import ADAPTIVE_CEILING, WHOLE_TREE, Options, TreeOptions
 from sealift.pace import Pace, start_for
 from sealift.plan import (
     Naming,
@@ -53,6 +54,7 @@ from sealift.plan import (
     download_job,
     file_location,
     is_marker,
+    listed_root,
     object_path,
     random_name,
     tree_prefix,
@@ -122,30 +124,37 @@ class Engine:
         await self._down_object(source, directory, name)
         return name if directory == "." else os.path.join(directory, name)
 
-    async def copy(self, source: str, destination: str) -> None:
-        """Copy a file, tree, object or prefix, up or down; a trailing `/` means "the contents"."""
+    async def copy(self, source: str, destination: str, tree: TreeOptions = WHOLE_TREE) -> None:
+        """Copy a file, tree, object or prefix, up or down; a trailing `/` means "the contents".
+
+        A file or object that is named itself moves whatever the rules of `tree` say.
+        """
         up, down = destination.startswith("s3://"), source.startswith("s3://")
         if up and down:
             raise UsageError("copying from s3 to s3 is not there yet", hint="restore, then cp")
         if not up and not down:
             raise UsageError("neither side is an s3:// URI", hint="write s3://BUCKET/NAME")
         if up:
-            await self._copy_up(source, Location.parse(destination))
+            await self._copy_up(source, Location.parse(destination), tree)
         else:
-            await self._copy_down(Location.parse(source), destination)
+            await self._copy_down(Location.parse(source), destination, tree)
 
     async def restore(
-        self, source: Location, destination: str = "tmp/", naming: Naming = Naming.KEEP
+        self,
+        source: Location,
+        destination: str = "tmp/",
+        naming: Naming = Naming.KEEP,
+        tree: TreeOptions = WHOLE_TREE,
     ) -> None:
         """Bring back a prefix, or one object, below `destination`."""
         pages, cut = await self._remote.find(source)
         if pages is not None:
-            await self._down_tree(source.bucket, pages, cut, destination, naming)
+            await self._down_tree(source, pages, cut, destination, naming, tree)
             return
         name = source.name.rsplit("/", 1)[-1]
-        await self._down_object(
-            source, destination, random_name(name) if naming is Naming.UUID else name
-        )
+        if naming is Naming.UUID:
+            name = random_name(name)
+        await self._down_object(source, destination, name, tree)
 
     async def list_level(self, prefix: Location) -> AsyncIterator[RemoteObject | str]:
         """What is directly below a prefix, by name: objects, and deeper prefixes as text."""
@@ -158,28 +167,35 @@ class Engine:
 
     # Up
 
-    async def _copy_up(self, source: str, destination: Location) -> None:
+    async def _copy_up(self, source: str, destination: Location, tree: TreeOptions) -> None:
         size = await self._file_size(source)
         if size is not None:
-            await self._up_file(source, size, destination)
+            await self._up_file(source, size, destination, tree)
             return
-        plan = self._plan_tree(source, tree_prefix(source, destination))
-        await self._run_up(plan, destination.bucket)
+        chosen = Filter(tree.rules, await self._disk.run(ignore_lines, source))
+        plan = self._plan_tree(source, tree_prefix(source, destination), chosen, tree)
+        await self._run_up(plan, destination.bucket, tree)
 
-    async def _up_file(self, path: str, size: int, destination: Location) -> None:
+    async def _up_file(
+        self, path: str, size: int, destination: Location, tree: TreeOptions = WHOLE_TREE
+    ) -> None:
         location = file_location(path, destination)
         _usable(check_name, location.name)
         _usable(check_size, size)
-        await self._run_up(self._plan_one(Job(Direction.UP, location, path, size)), location.bucket)
+        plan = self._plan_one(Job(Direction.UP, location, path, size))
+        await self._run_up(plan, location.bucket, tree)
 
-    async def _run_up(self, plan: Plan, bucket: str) -> None:
+    async def _run_up(self, plan: Plan, bucket: str, tree: TreeOptions) -> None:
         objects = await self._session.objects(bucket)
         schedule = self._make_schedule(objects)
-        uploader = Uploader(self._resources(objects, schedule), self._options.part_size)
+        resources = self._resources(objects, schedule)
+        uploader = Uploader(resources, self._options.part_size, preserve_mode=tree.preserve_mode)
         await self._run(schedule, plan, uploader.move)
 
-    async def _plan_tree(self, root: str, prefix: Location) -> Plan:
-        found = walk(root)
+    async def _plan_tree(
+        self, root: str, prefix: Location, chosen: Filter, tree: TreeOptions
+    ) -> Plan:
+        found = walk(root, chosen, follow_links=tree.follow_links, empty_directories=tree.markers)
         while batch := await self._disk.run_brief(_take, found, WALK_BATCH):
             jobs = []
             for entry in batch:
@@ -201,14 +217,16 @@ class Engine:
 
     # Down
 
-    async def _copy_down(self, source: Location, destination: str) -> None:
+    async def _copy_down(self, source: Location, destination: str, tree: TreeOptions) -> None:
         pages, cut = await self._remote.find(source)
         if pages is not None:
-            await self._down_tree(source.bucket, pages, cut, destination, Naming.KEEP)
+            await self._down_tree(source, pages, cut, destination, Naming.KEEP, tree)
         else:
-            await self._down_object(source, *await self._object_path(source, destination))
+            await self._down_object(source, *await self._object_path(source, destination), tree)
 
-    async def _down_object(self, source: Location, directory: str, name: str) -> None:
+    async def _down_object(
+        self, source: Location, directory: str, name: str, tree: TreeOptions = WHOLE_TREE
+    ) -> None:
         if not source.name or source.name.endswith("/"):
             raise UsageError(f"{source} names no object", hint="use: sealift cp or restore")
         await self._session.objects(source.bucket)
@@ -219,33 +237,60 @@ class Engine:
                 raise
             raise no_object(source) from None
         job = Job(Direction.DOWN, source, name, head.size)
-        await self._run_down(self._plan_one(job), source.bucket, directory)
+        await self._run_down(self._plan_one(job), source.bucket, directory, tree)
 
     async def _down_tree(
-        self, bucket: str, pages: Pages, cut: str, directory: str, naming: Naming
+        self,
+        source: Location,
+        pages: Pages,
+        cut: str,
+        directory: str,
+        naming: Naming,
+        tree: TreeOptions,
     ) -> None:
-        await self._run_down(self._plan_pages(bucket, pages, cut, naming), bucket, directory)
+        plan = self._plan_pages(source, pages, cut, naming, tree, Filter(tree.rules))
+        await self._run_down(plan, source.bucket, directory, tree)
 
-    async def _run_down(self, plan: Plan, bucket: str, directory: str) -> None:
+    async def _run_down(self, plan: Plan, bucket: str, directory: str, tree: TreeOptions) -> None:
         objects = await self._session.objects(bucket)
         schedule = self._make_schedule(objects)
         target = await self._disk.run(_usable, Target, directory)
         try:
             resources = self._resources(objects, schedule)
             open_count = files_at_once(schedule.ceiling, THREAD_COUNT)
-            downloader = Downloader(resources, self._options.part_size, target, open_count)
+            downloader = Downloader(
+                resources,
+                self._options.part_size,
+                target,
+                open_count,
+                preserve_mode=tree.preserve_mode,
+                markers=tree.markers,
+            )
             await self._run(schedule, plan, downloader.move)
         finally:
             target.close()
 
-    async def _plan_pages(self, bucket: str, pages: Pages, cut: str, naming: Naming) -> Plan:
+    async def _plan_pages(
+        self,
+        source: Location,
+        pages: Pages,
+        cut: str,
+        naming: Naming,
+        tree: TreeOptions,
+        chosen: Filter,
+    ) -> Plan:
+        root = len(listed_root(source))
+        takes = None if chosen.is_open else chosen.takes
+        made = tree.markers and naming is Naming.KEEP
         async for page in pages:
             jobs = []
             for found in page:
-                if is_marker(found):
+                if takes is not None and not takes(found.name[root:]):
+                    continue
+                if is_marker(found) and not (made and found.name != cut):
                     self.emit(Skipped(found.name, "directory marker"))
                 else:
-                    jobs.append(download_job(bucket, found, cut, naming))
+                    jobs.append(download_job(source.bucket, found, cut, naming))
             yield self._planned(jobs)
         self.emit(PlanComplete())
 
