@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from sealift.cli import commands, quick
 from sealift.cli.app import app
 from sealift.cli.shared import Shared
+from sealift.cli.tree import Tree
 from sealift.plan import Naming
 
 OPTIONS = [f"--{field.name.replace('_', '-')}" for field in fields(Shared)]
@@ -51,8 +52,10 @@ def by_typer(words: list[str]) -> quick.Line | None:
 
 def filled(line: quick.Line) -> quick.Line:
     """With the defaults of the arguments that were left out."""
-    defaults = {"restore": ["tmp/", Naming.KEEP]}.get(line.command, [None, None])
-    count = {"put": 2, "get": 2, "cp": 2, "restore": 3, "ls": 1, "stat": 1}[line.command]
+    defaults = {"restore": ["tmp/", Naming.KEEP, Tree()], "cp": [Tree()]}.get(
+        line.command, [None, None]
+    )
+    count = {"put": 2, "get": 2, "cp": 3, "restore": 4, "ls": 1, "stat": 1}[line.command]
     given_count = len(line.arguments)
     missing = defaults[given_count - count :] if given_count < count else []
     return line._replace(arguments=[*line.arguments, *missing])

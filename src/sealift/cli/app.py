@@ -11,7 +11,8 @@ import typer
 
 from sealift import __version__
 from sealift.cli.shared import Shared
-from sealift.cli.typed import with_shared
+from sealift.cli.tree import Tree
+from sealift.cli.typed import Command, with_options
 from sealift.plan import Naming
 
 app = typer.Typer(
@@ -29,7 +30,7 @@ def _print_version(wanted: bool) -> None:
 
 
 @app.callback()
-@with_shared
+@with_options
 def sealift(
     shared: Shared,
     *,
@@ -42,7 +43,7 @@ def sealift(
 
 
 @app.command()
-@with_shared
+@with_options
 def put(
     shared: Shared,
     file: Annotated[str | None, typer.Argument(help="The file. (default: KEY)")] = None,
@@ -57,7 +58,7 @@ def put(
 
 
 @app.command()
-@with_shared
+@with_options
 def get(
     shared: Shared,
     uri: Annotated[
@@ -73,23 +74,25 @@ def get(
     commands.get(shared, uri, dest)
 
 
-@app.command()
-@with_shared
+@app.command(cls=Command)
+@with_options
 def cp(
     shared: Shared,
+    tree: Tree,
     src: Annotated[str, typer.Argument(help="File, directory, object or prefix.")],
     dst: Annotated[str, typer.Argument(help="Where it goes; one of the two is an s3:// URI.")],
 ) -> None:
     """Copy a file, tree, object or prefix, up or down. A trailing / means "the contents"."""
     from sealift.cli import commands
 
-    commands.cp(shared, src, dst)
+    commands.cp(shared, src, dst, tree)
 
 
-@app.command()
-@with_shared
+@app.command(cls=Command)
+@with_options
 def restore(
     shared: Shared,
+    tree: Tree,
     uri: Annotated[
         str, typer.Argument(help="s3://BUCKET/PREFIX; a trailing / means its contents.")
     ],
@@ -101,11 +104,11 @@ def restore(
     """Bring back everything under a prefix: verified, durable, several at once."""
     from sealift.cli import commands
 
-    commands.restore(shared, uri, dest, names)
+    commands.restore(shared, uri, dest, names, tree)
 
 
 @app.command()
-@with_shared
+@with_options
 def ls(
     shared: Shared,
     uri: Annotated[
@@ -119,7 +122,7 @@ def ls(
 
 
 @app.command()
-@with_shared
+@with_options
 def stat(
     shared: Shared,
     uri: Annotated[
@@ -133,7 +136,7 @@ def stat(
 
 
 @app.command()
-@with_shared
+@with_options
 def demo(
     shared: Shared,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the files for a look.")] = False,

@@ -10,9 +10,12 @@ from typing import NoReturn
 
 from sealift.cli.running import execute, execute_quietly, usage_checked
 from sealift.cli.shared import Shared
+from sealift.cli.tree import Tree
 from sealift.engine import Engine
 from sealift.model import Location
 from sealift.plan import Naming
+
+_WHOLE = Tree()
 
 
 def put(shared: Shared, file: str | None = None, uri: str | None = None) -> NoReturn:
@@ -43,24 +46,30 @@ def get(shared: Shared, uri: str | None = None, dest: str | None = None) -> NoRe
     execute(shared, settings, command, heading=f"get {location}", answer=paths)
 
 
-def cp(shared: Shared, src: str, dst: str) -> NoReturn:
+def cp(shared: Shared, src: str, dst: str, tree: Tree = _WHOLE) -> NoReturn:
     """Copy a file, tree, object or prefix, up or down."""
     with usage_checked(shared) as settings:
         pass
 
     async def command(engine: Engine) -> None:
-        await engine.copy(src, dst)
+        await engine.copy(src, dst, tree.options())
 
     execute(shared, settings, command, heading=f"cp {src} to {dst}")
 
 
-def restore(shared: Shared, uri: str, dest: str = "tmp/", names: Naming = Naming.KEEP) -> NoReturn:
+def restore(
+    shared: Shared,
+    uri: str,
+    dest: str = "tmp/",
+    names: Naming = Naming.KEEP,
+    tree: Tree = _WHOLE,
+) -> NoReturn:
     """Bring back everything under a prefix."""
     with usage_checked(shared) as settings:
         location = Location.parse(uri)
 
     async def command(engine: Engine) -> None:
-        await engine.restore(location, dest, names)
+        await engine.restore(location, dest, names, tree.options())
 
     execute(shared, settings, command, heading=f"restore {location} to {dest}")
 
