@@ -367,6 +367,23 @@ def test_an_unreadable_directory_that_takes_no_part_is_not_read(
     assert read == [tmp_path.name, "open"]
 
 
+def test_what_is_unreadable_and_takes_no_part_is_no_failure(
+    tmp_path: Path, as_nobody: Callable[..., str]
+) -> None:
+    plant(tmp_path, "a", "closed/x", "ignored/x", "listed/y")
+    for above in (tmp_path, *tmp_path.parents[:2]):
+        above.chmod(0o755)
+    for name, mode in (("closed", 0), ("ignored", 0), ("listed", 0o744)):
+        (tmp_path / name).chmod(mode)
+    chosen = Filter([(False, "closed/*"), (False, "*/y")], ["/ignored"])
+    try:
+        assert as_nobody(lambda: shown(walk(str(tmp_path), chosen))) == "['a']"
+        assert "cannot read" in as_nobody(lambda: shown(walk(str(tmp_path), OPEN)))
+    finally:
+        for name in ("closed", "ignored", "listed"):
+            (tmp_path / name).chmod(0o755)
+
+
 def test_reads_the_lines_of_the_ignore_file(tmp_path: Path) -> None:
     assert ignore_lines(str(tmp_path)) == []
     (tmp_path / ".sealiftignore").write_bytes(b"\xef\xbb\xbf*.tmp\r\nna\xffme\n")
