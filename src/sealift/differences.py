@@ -21,6 +21,7 @@ from sealift.errors import CatalogueError, ObjectError
 from sealift.events import Failed, Noted, PlanComplete, Planned, Reporter, Unchanged
 from sealift.files.disk import Disk
 from sealift.files.walk import Passed
+from sealift.filters import Filter
 from sealift.merge import Side, merge
 from sealift.model import Job, Known, Location, RemoteObject
 from sealift.plan import is_marker
@@ -116,6 +117,7 @@ class Listed:
         prefix: Location,
         pages: AsyncIterator[list[RemoteObject]],
         entries: Entries,
+        chosen: Filter,
         disk: Disk,
         reporter: Reporter,
     ) -> None:
@@ -123,18 +125,24 @@ class Listed:
         self._reporter = reporter
         self._pages = pages
         self._entries = entries
+        self._takes = None if chosen.is_open else chosen.takes
         self._disk = disk
         self.known: dict[str, Known] = {}
 
     async def pages(self) -> AsyncIterator[list[RemoteObject | Passed]]:
         """The pages; each replaces `known`."""
+        takes, cut = self._takes, len(self.prefix.name)
         async for page in self._pages:
             try:
                 self.known = await self._disk.run_brief(self._entries.up_to, page[-1].name)
             except CatalogueError as error:
                 self.known = {}
                 self._reporter.emit(Noted(str(error)))
-            yield [found for found in page if not is_marker(found)]
+            yield [
+                found
+                for found in page
+                if not is_marker(found) and (takes is None or takes(found.name[cut:]))
+            ]
 
 
 @dataclass(slots=True)

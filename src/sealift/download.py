@@ -58,10 +58,19 @@ class Downloader:
     """Moves objects down; shared by all workers of a run.
 
     A call to the disk has at most `files_at_once` files open, of a batch that may be larger.
+    With `preserve_mode` files get the permissions that the metadata name; with `markers` an empty
+    object whose path ends with `/` makes a directory.
     """
 
     def __init__(
-        self, resources: Resources, part_size: int, target: Target, files_at_once: int
+        self,
+        resources: Resources,
+        part_size: int,
+        target: Target,
+        files_at_once: int,
+        *,
+        preserve_mode: bool = False,
+        markers: bool = False,
     ) -> None:
         self._objects = resources.objects
         self._disk = resources.disk
@@ -72,6 +81,8 @@ class Downloader:
         self._range_size = min(part_size, MAX_RANGE_SIZE)
         self._target = target
         self._files_at_once = files_at_once
+        self._preserve_mode = preserve_mode
+        self._markers = markers
 
     async def move(self, jobs: Sequence[Job], settle: Settle) -> None:
         """Fetch the objects of `jobs`, one or several small ones; `settle` hears how each ended.
@@ -79,6 +90,8 @@ class Downloader:
         Small objects are fetched one after the other and written by one call to the disk.
         What fails goes the careful way, one by one.
         """
+        if self._markers:
+            jobs = await self._make_directories(jobs, settle)
         failed: dict[Job, ObjectError | None] = {}
         if len(jobs) > 1:
             for job, outcome in (await self._get_each(jobs)).items():
@@ -86,7 +99,7 @@ class Downloader:
                     settle(job, outcome)
                 else:
                     failed[job] = outcome
-        else:
+        elif jobs:
             failed[jobs[0]] = None
         for job, error in failed.items():
             try:
@@ -95,6 +108,25 @@ class Downloader:
                 settle(job, reason)
             else:
                 settle(job, checked)
+
+    async def _make_directories(self, jobs: Sequence[Job], settle: Settle) -> list[Job]:
+        """Make the directories that markers stand for; nothing is fetched. Returns the other jobs.
+
+        What is settled is not checked: an empty object has no byte to compare.
+        """
+        files = []
+        for job in jobs:
+            if job.size or not job.path.endswith("/"):
+                files.append(job)
+                continue
+            try:
+                parts = split_name(job.path[:-1])
+                await self._disk.run(self._target.make_directory, parts)
+            except ObjectError as error:
+                settle(job, error)
+            else:
+                settle(job, False)
+        return files
 
     async def _download(self, job: Job, failed: ObjectError | None) -> bool:
         """Write the object of `job` below the target; returns whether a stored CRC64NVME agreed.
@@ -193,6 +225,8 @@ class Downloader:
                     file.write(one.data, 0)
                     if one.facts.mtime_ns is not None:
                         file.set_mtime(one.facts.mtime_ns)
+                    if self._preserve_mode and one.facts.mode is not None:
+                        file.set_mode(one.facts.mode)
                 except ObjectError as error:
                     outcomes.append(error)
                     if number in written:
@@ -227,6 +261,8 @@ class Downloader:
             _note_facts(job, crc, head.facts)
             if head.facts.mtime_ns is not None:
                 file.set_mtime(head.facts.mtime_ns)
+            if self._preserve_mode and head.facts.mode is not None:
+                file.set_mode(head.facts.mode)
             await self._disk.run(self._target.commit, file)
         except BaseException:
             self._target.discard(file)

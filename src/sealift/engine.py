@@ -34,10 +34,11 @@ from sealift.events import (
     Skipped,
 )
 from sealift.files.disk import Disk
-from sealift.files.walk import FileEntry, Passed, file_size, walk
+from sealift.files.walk import FileEntry, Passed, file_size, ignore_lines, walk
+from sealift.filters import Filter
 from sealift.memory import Memory
 from sealift.model import Direction, Job, Location, RemoteObject
-from sealift.options import Options
+from sealift.options import WHOLE_TREE, Options, TreeOptions
 from sealift.plan import (
     Naming,
     check_name,
@@ -45,6 +46,7 @@ from sealift.plan import (
     download_job,
     file_location,
     is_marker,
+    listed_root,
     object_path,
     random_name,
     tree_prefix,
@@ -117,32 +119,45 @@ class Engine:
         await self._down_object(source, directory, name)
         return name if directory == "." else os.path.join(directory, name)
 
-    async def copy(self, source: str, destination: str) -> None:
-        """Copy a file, tree, object or prefix, up or down; a trailing `/` means "the contents"."""
+    async def copy(self, source: str, destination: str, tree: TreeOptions = WHOLE_TREE) -> None:
+        """Copy a file, tree, object or prefix, up or down; a trailing `/` means "the contents".
+
+        A file or object that is named itself moves whatever the rules of `tree` say.
+        """
         up, down = destination.startswith("s3://"), source.startswith("s3://")
         if up and down:
             raise UsageError("copying from s3 to s3 is not there yet", hint="restore, then cp")
         if not up and not down:
             raise UsageError("neither side is an s3:// URI", hint="write s3://BUCKET/NAME")
         if up:
-            await self._copy_up(source, Location.parse(destination))
+            await self._copy_up(source, Location.parse(destination), tree)
         else:
-            await self._copy_down(Location.parse(source), destination)
+            await self._copy_down(Location.parse(source), destination, tree)
 
     async def restore(
-        self, source: Location, destination: str = "tmp/", naming: Naming = Naming.KEEP
+        self,
+        source: Location,
+        destination: str = "tmp/",
+        naming: Naming = Naming.KEEP,
+        tree: TreeOptions = WHOLE_TREE,
     ) -> None:
         """Bring back a prefix, or one object, below `destination`."""
         pages, cut = await self._remote.find(source)
         if pages is not None:
-            await self._down_tree(source.bucket, pages, cut, destination, naming)
+            await self._down_tree(source, pages, cut, destination, naming, tree)
             return
         name = source.name.rsplit("/", 1)[-1]
-        await self._down_object(
-            source, destination, random_name(name) if naming is Naming.UUID else name
-        )
+        if naming is Naming.UUID:
+            name = random_name(name)
+        await self._down_object(source, destination, name, tree)
 
-    async def sync(self, source: str, destination: str, options: SyncOptions | None = None) -> None:
+    async def sync(
+        self,
+        source: str,
+        destination: str,
+        options: SyncOptions | None = None,
+        tree: TreeOptions = WHOLE_TREE,
+    ) -> None:
         """Move what differs from one side to the other; both name the contents of trees.
 
         With `options.delete` what only the destination has is removed at the end, if all went well.
@@ -156,6 +171,8 @@ class Engine:
             raise UsageError(f"{root} is a file", hint="name a directory, or use: sealift cp")
         sync = Sync(
             options or SyncOptions(),
+            tree,
+            await self._disk.run(_filter, tree, root),
             self._remote,
             self._runner,
             self._disk,
@@ -206,24 +223,28 @@ class Engine:
 
     # Up
 
-    async def _copy_up(self, source: str, destination: Location) -> None:
+    async def _copy_up(self, source: str, destination: Location, tree: TreeOptions) -> None:
         size = await self._file_size(source)
         if size is not None:
-            await self._up_file(source, size, destination)
+            await self._up_file(source, size, destination, tree)
             return
-        plan = self._plan_tree(source, tree_prefix(source, destination))
-        await self._runner.up(plan, destination.bucket)
+        chosen = await self._disk.run(_filter, tree, source)
+        plan = self._plan_tree(source, tree_prefix(source, destination), chosen, tree)
+        await self._runner.up(plan, destination.bucket, tree)
 
-    async def _up_file(self, path: str, size: int, destination: Location) -> None:
+    async def _up_file(
+        self, path: str, size: int, destination: Location, tree: TreeOptions = WHOLE_TREE
+    ) -> None:
         location = file_location(path, destination)
         _usable(check_name, location.name)
         _usable(check_size, size)
-        await self._runner.up(
-            self._plan_one(Job(Direction.UP, location, path, size)), location.bucket
-        )
+        plan = self._plan_one(Job(Direction.UP, location, path, size))
+        await self._runner.up(plan, location.bucket, tree)
 
-    async def _plan_tree(self, root: str, prefix: Location) -> Plan:
-        async for batch in self._walk(root):
+    async def _plan_tree(
+        self, root: str, prefix: Location, chosen: Filter, tree: TreeOptions
+    ) -> Plan:
+        async for batch in self._walk(root, chosen, tree):
             jobs = []
             for entry in batch:
                 if isinstance(entry, Passed):
@@ -236,7 +257,7 @@ class Engine:
         self.emit(PlanComplete())
 
     async def _walk(
-        self, root: str, *, is_source: bool = True
+        self, root: str, chosen: Filter, tree: TreeOptions, *, is_source: bool = True
     ) -> AsyncIterator[list[FileEntry | Passed]]:
         """What is below `root`, in batches; what cannot be sent is reported, failures drop out.
 
@@ -244,7 +265,7 @@ class Engine:
         """
         if not is_source and not await self._disk.run(os.path.isdir, root):
             return
-        found = walk(root)
+        found = walk(root, chosen, follow_links=tree.follow_links, empty_directories=tree.markers)
         while batch := await self._disk.run_brief(_take, found, WALK_BATCH):
             entries: list[FileEntry | Passed] = []
             for entry in batch:
@@ -260,31 +281,53 @@ class Engine:
 
     # Down
 
-    async def _copy_down(self, source: Location, destination: str) -> None:
+    async def _copy_down(self, source: Location, destination: str, tree: TreeOptions) -> None:
         pages, cut = await self._remote.find(source)
         if pages is not None:
-            await self._down_tree(source.bucket, pages, cut, destination, Naming.KEEP)
+            await self._down_tree(source, pages, cut, destination, Naming.KEEP, tree)
         else:
-            await self._down_object(source, *await self._object_path(source, destination))
+            await self._down_object(source, *await self._object_path(source, destination), tree)
 
-    async def _down_object(self, source: Location, directory: str, name: str) -> None:
+    async def _down_object(
+        self, source: Location, directory: str, name: str, tree: TreeOptions = WHOLE_TREE
+    ) -> None:
         head = await self._remote.there(source)
         job = Job(Direction.DOWN, source, name, head.size)
-        await self._runner.down(self._plan_one(job), source.bucket, directory)
+        await self._runner.down(self._plan_one(job), source.bucket, directory, tree)
 
     async def _down_tree(
-        self, bucket: str, pages: Pages, cut: str, directory: str, naming: Naming
+        self,
+        source: Location,
+        pages: Pages,
+        cut: str,
+        directory: str,
+        naming: Naming,
+        tree: TreeOptions,
     ) -> None:
-        await self._runner.down(self._plan_pages(bucket, pages, cut, naming), bucket, directory)
+        plan = self._plan_pages(source, pages, cut, naming, tree, Filter(tree.rules))
+        await self._runner.down(plan, source.bucket, directory, tree)
 
-    async def _plan_pages(self, bucket: str, pages: Pages, cut: str, naming: Naming) -> Plan:
+    async def _plan_pages(
+        self,
+        source: Location,
+        pages: Pages,
+        cut: str,
+        naming: Naming,
+        tree: TreeOptions,
+        chosen: Filter,
+    ) -> Plan:
+        root = len(listed_root(source))
+        takes = None if chosen.is_open else chosen.takes
+        made = tree.markers and naming is Naming.KEEP
         async for page in pages:
             jobs = []
             for found in page:
-                if is_marker(found):
+                if takes is not None and not takes(found.name[root:]):
+                    continue
+                if is_marker(found) and not (made and found.name != cut):
                     self.emit(Skipped(found.name, "directory marker"))
                 else:
-                    jobs.append(download_job(bucket, found, cut, naming))
+                    jobs.append(download_job(source.bucket, found, cut, naming))
             yield self._planned(jobs)
         self.emit(PlanComplete())
 
@@ -326,6 +369,11 @@ class Engine:
         elif isinstance(event, Failed):
             self._failed_count += 1
         self._reporter.emit(event)
+
+
+def _filter(tree: TreeOptions, root: str) -> Filter:
+    """What takes part of the tree at `root`, whose ignore file is read."""
+    return Filter(tree.rules, ignore_lines(root))
 
 
 def _take(found: Iterator[T], count: int) -> list[T]:

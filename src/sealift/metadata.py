@@ -1,6 +1,7 @@
 """What an object's metadata says of the file it holds, and the headers that say it. Pure.
 
-`mtime` is written as rclone and s3fs write it: seconds since the epoch with a decimal fraction.
+`mtime` is written as rclone and s3fs write it: seconds since the epoch with a decimal fraction;
+`mode` as rclone writes it: file type and permissions in octal, as 100644.
 User metadata is only readable with the customer key.
 """
 
@@ -16,20 +17,24 @@ from sealift.checksums import decode, encode
 MTIME = "mtime"
 CRC = "sealift-crc64nvme"
 MARKER = "sealift-id"
+MODE = "mode"
 PREFIX = "x-amz-meta-"
 
 _NANO = 1_000_000_000
 # Eleven digits of seconds reach the year 5138.
 _DECIMAL = re.compile(r"(-)?([0-9]{1,11})(?:\.([0-9]*))?")
+_OCTAL = re.compile(r"[0-7]{1,8}")
 
 
 class FileFacts(NamedTuple):
     """`mtime_ns` in nanoseconds since the epoch; `crc` is the CRC64NVME of all bytes; `marker` is a
-    random text by which an upload recognises the object that it made."""
+    random text by which an upload recognises the object that it made; `mode` is the file type and
+    the permissions, as in st_mode."""
 
     mtime_ns: int | None = None
     crc: int | None = None
     marker: str | None = None
+    mode: int | None = None
 
     def metadata(self) -> dict[str, str]:
         """Metadata names and values, without the `x-amz-meta-` prefix."""
@@ -41,6 +46,8 @@ class FileFacts(NamedTuple):
             named[CRC] = encode(self.crc)
         if self.marker is not None:
             named[MARKER] = self.marker
+        if self.mode is not None:
+            named[MODE] = f"{self.mode:o}"
         return named
 
     @classmethod
@@ -60,6 +67,7 @@ class FileFacts(NamedTuple):
             mtime_ns,
             decode(metadata.get(CRC)) if crc is None else crc,
             metadata.get(MARKER),
+            _parse_mode(metadata.get(MODE)),
         )
 
 
@@ -72,6 +80,12 @@ def _parse_mtime(text: str | None) -> int | None:
     sign, seconds, fraction = match.groups(default="")
     mtime_ns = int(seconds) * _NANO + int(fraction[:9].ljust(9, "0"))
     return -mtime_ns if sign else mtime_ns
+
+
+def _parse_mode(text: str | None) -> int | None:
+    if text is None or _OCTAL.fullmatch(text) is None:
+        return None
+    return int(text, 8)
 
 
 def content_type(name: str) -> str | None:

@@ -6,6 +6,7 @@ Limits: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
@@ -25,6 +26,11 @@ MAX_PART_SIZE = 5 * GiB
 MAX_OBJECT_SIZE = MAX_PART_COUNT * MAX_PART_SIZE
 MAX_NAME_SIZE = 1024
 DEFAULT_PART_SIZE = 8 * MiB
+
+# A download's file until it is complete: 16 hexadecimal digits of its run, then a number.
+TEMPORARY_PREFIX = ".sealift-"
+TEMPORARY_SUFFIX = ".tmp"
+TEMPORARY_NAME = re.compile(r"\.sealift-[0-9a-f]{16}-[0-9]+\.tmp")
 
 
 class Location(NamedTuple):

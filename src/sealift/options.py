@@ -17,6 +17,25 @@ DEFAULT_MEMORY = 256 * MiB
 
 
 @dataclass(frozen=True, slots=True)
+class TreeOptions:
+    """What of a tree takes part, and what goes with it.
+
+    `rules` are (is_include, glob) in the order given, the last one that matches decides (see
+    `filters`). `follow_links` takes symbolic links for what they lead to; else they are skipped.
+    `preserve_mode` keeps the permissions of files in the metadata and brings them back. `markers`
+    turns empty directories into empty objects whose names end with `/`, and the reverse.
+    """
+
+    rules: tuple[tuple[bool, str], ...] = ()
+    follow_links: bool = False
+    preserve_mode: bool = False
+    markers: bool = False
+
+
+WHOLE_TREE = TreeOptions()
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """Settings of an engine. Sizes in bytes, `max_bandwidth` in bytes per second.
 

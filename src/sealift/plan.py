@@ -90,7 +90,7 @@ def object_path(source: Location, destination: str, *, is_directory: bool) -> tu
 
 
 def upload_job(entry: FileEntry, prefix: Location) -> Job:
-    """The upload of one file of a tree; ObjectError when S3 cannot hold its name or its bytes."""
+    """The upload of one entry of a tree; ObjectError when S3 cannot hold its name or its bytes."""
     location = prefix.child(entry.name)
     check_name(location.name)
     check_size(entry.size)
@@ -106,6 +106,11 @@ def download_job(bucket: str, found: RemoteObject, cut: str, naming: Naming) -> 
 def is_marker(found: RemoteObject) -> bool:
     """Whether an object only stands for a directory, as consoles make them."""
     return found.name.endswith("/") and found.size == 0
+
+
+def listed_root(source: Location) -> str:
+    """What the names found below the tree `source` begin with; filters see the rest."""
+    return prefix_names(source)[0].name
 
 
 def random_name(name: str) -> str:

@@ -19,7 +19,7 @@ from sealift.files.output import Output
 from sealift.files.target import Target, split_name
 from sealift.memory import Memory
 from sealift.model import Job, Location
-from sealift.options import ADAPTIVE_CEILING, Options
+from sealift.options import ADAPTIVE_CEILING, Options, TreeOptions
 from sealift.pace import Pace, start_for
 from sealift.reading import READ_AHEAD, Reader
 from sealift.recorder import Recorder
@@ -60,14 +60,24 @@ class Runner:
         self._reporter = reporter
         self._pace = Pace(1, 0.0)
 
-    async def up(self, plan: Plan, bucket: str, sift: Sift | None = None) -> None:
+    async def up(
+        self, plan: Plan, bucket: str, tree: TreeOptions, sift: Sift | None = None
+    ) -> None:
         """Upload the files of `plan`."""
         objects = await self._session.objects(bucket)
         schedule = self._make_schedule(objects)
-        uploader = Uploader(self._resources(objects, schedule), self._options.part_size)
+        resources = self._resources(objects, schedule)
+        uploader = Uploader(resources, self._options.part_size, preserve_mode=tree.preserve_mode)
         await self._run(objects, schedule, plan, _sifted(uploader.move, sift))
 
-    async def down(self, plan: Plan, bucket: str, directory: str, sift: Sift | None = None) -> None:
+    async def down(
+        self,
+        plan: Plan,
+        bucket: str,
+        directory: str,
+        tree: TreeOptions,
+        sift: Sift | None = None,
+    ) -> None:
         """Download the objects of `plan` below `directory`, which is made when it is missing."""
         objects = await self._session.objects(bucket)
         schedule = self._make_schedule(objects)
@@ -75,7 +85,14 @@ class Runner:
         try:
             resources = self._resources(objects, schedule)
             open_count = files_at_once(schedule.ceiling, THREAD_COUNT)
-            downloader = Downloader(resources, self._options.part_size, target, open_count)
+            downloader = Downloader(
+                resources,
+                self._options.part_size,
+                target,
+                open_count,
+                preserve_mode=tree.preserve_mode,
+                markers=tree.markers,
+            )
             await self._run(objects, schedule, plan, _sifted(downloader.move, sift))
         finally:
             target.close()

@@ -19,9 +19,11 @@ from sealift.events import Noted, RemovalPlanned, Reporter, Would
 from sealift.files.disk import Disk
 from sealift.files.source import CHUNK_SIZE, file_crc
 from sealift.files.walk import FileEntry, Passed
+from sealift.filters import Filter
 from sealift.memory import Memory
 from sealift.merge import Side
 from sealift.model import Direction, Job, Location, RemoteObject
+from sealift.options import TreeOptions
 from sealift.plan import Naming, contents, download_job, upload_job
 from sealift.remote import Remote
 from sealift.resources import Settle
@@ -54,6 +56,8 @@ class Sync:
     def __init__(
         self,
         options: SyncOptions,
+        tree: TreeOptions,
+        chosen: Filter,
         remote: Remote,
         runner: Runner,
         disk: Disk,
@@ -64,6 +68,8 @@ class Sync:
         failed_count: Callable[[], int],
     ) -> None:
         self._options = options
+        self._tree = tree
+        self._chosen = chosen
         self._remote = remote
         self._runner = runner
         self._disk = disk
@@ -84,9 +90,11 @@ class Sync:
         )
         plan = SyncPlan(rules, self._reporter, keep_extras=self._options.delete)
         there = Side(str(prefix), listed.pages(), len(prefix.name))
-        jobs = plan.jobs(Side(root, self._walk(root)), there)
+        jobs = plan.jobs(Side(root, self._walk(root, self._chosen, self._tree)), there)
         remove = partial(self._remove_objects, prefix)
-        await self._carry_out(plan, jobs, prefix.bucket, self._runner.up, remove)
+        await self._carry_out(
+            plan, jobs, prefix.bucket, partial(self._runner.up, tree=self._tree), remove
+        )
 
     async def down(self, source: Location, root: str) -> None:
         """Make the directory `root` as what is below a prefix is."""
@@ -99,9 +107,12 @@ class Sync:
             Collisions(),
         )
         plan = SyncPlan(rules, self._reporter, keep_extras=self._options.delete)
-        here = Side(root, self._walk(root, is_source=False))
+        here = Side(root, self._walk(root, self._chosen, self._tree, is_source=False))
         jobs = plan.jobs(Side(str(prefix), listed.pages(), len(prefix.name)), here)
-        move, remove = partial(self._runner.down, directory=root), partial(self._remove_files, root)
+        move, remove = (
+            partial(self._runner.down, directory=root, tree=self._tree),
+            partial(self._remove_files, root),
+        )
         await self._carry_out(plan, jobs, prefix.bucket, move, remove)
 
     # Comparing
@@ -115,7 +126,7 @@ class Sync:
                 self._reporter.emit(Noted(str(error)))
         entries = Entries(partial(self._catalogue.known, scope, prefix.name))
         pages = self._remote.pages(prefix)
-        return Listed(prefix, pages, entries, self._disk, self._reporter)
+        return Listed(prefix, pages, entries, self._chosen, self._disk, self._reporter)
 
     def _compare(self, listed: Listed, file: FileEntry, found: RemoteObject) -> Verdict:
         return compare_file(file, found, listed.known.get(found.name), self._options.method)

@@ -62,9 +62,14 @@ class _Multipart:
 
 
 class Uploader:
-    """Moves files up; shared by all workers of a run."""
+    """Moves files up; shared by all workers of a run.
 
-    def __init__(self, resources: Resources, part_size: int) -> None:
+    With `preserve_mode` their permissions are kept in the objects' metadata.
+    """
+
+    def __init__(
+        self, resources: Resources, part_size: int, *, preserve_mode: bool = False
+    ) -> None:
         self._objects = resources.objects
         self._disk = resources.disk
         self._memory = resources.memory
@@ -73,6 +78,8 @@ class Uploader:
         self._note_done = resources.note_done
         self._part_size = part_size
         self._max_put_size = min(part_size, MAX_BUFFERED_PART_SIZE)
+        # Of st_mode: the file type and the permissions, no setuid and such.
+        self._mode_mask = 0o170777 if preserve_mode else None
         self._checks_crc = False
         self._keeps_whole_crc: bool | None = None
 
@@ -146,14 +153,14 @@ class Uploader:
     async def _put_once(self, job: Job) -> None:
         """Read the file and put it; each attempt reads anew, for the bytes may be what was bad."""
         async with self._memory.buffer(job.size) as room:
-            digest, mtime_ns = await self._disk.run(
-                read_small, job.path, room, not self._checks_crc
-            )
-            await self._put(job, room, digest, mtime_ns)
+            read = await self._disk.run(read_small, job.path, room, not self._checks_crc)
+            await self._put(job, room, *read)
 
-    async def _put(self, job: Job, data: memoryview, digest: Digest, mtime_ns: int) -> None:
+    async def _put(
+        self, job: Job, data: memoryview, digest: Digest, mtime_ns: int, mode: int
+    ) -> None:
         name = job.location.name
-        facts = FileFacts(mtime_ns, digest.crc)
+        facts = FileFacts(mtime_ns, digest.crc, None, self._kept(mode))
         stored = await self._objects.put_object(
             name, data, job.size, digest, content_type(name), facts, job
         )
@@ -163,6 +170,10 @@ class Uploader:
         job.crc = digest.crc
         job.mtime_ns = mtime_ns
         self._checks_crc = self._checks_crc or stored.checked
+
+    def _kept(self, mode: int) -> int | None:
+        """What the metadata say of a file's mode."""
+        return None if self._mode_mask is None else mode & self._mode_mask
 
     async def _remove_unsealed(self, job: Job, unsealed: NotSealedError) -> None:
         """What the server took of ours without the customer key must not stay there.
@@ -209,9 +220,9 @@ class Uploader:
             source.close()
 
     async def _create(self, job: Job, source: SourceFile) -> _Multipart:
-        marker = secrets.token_hex(16)
+        marker, mode = secrets.token_hex(16), self._kept(source.mode)
         if self._keeps_whole_crc is not False:
-            facts = FileFacts(source.mtime_ns, None, marker)
+            facts = FileFacts(source.mtime_ns, None, marker, mode)
             start = await self._retrier.run(job.location.name, self._create_once, job, facts, True)
             self._keeps_whole_crc = start.whole_crc
             if start.whole_crc:
@@ -221,7 +232,7 @@ class Uploader:
                 raise ObjectError("cannot abort an upload", hint=_left_open(probe))
         async with self._memory.buffer(CHUNK_SIZE) as room:
             digest = await self._disk.run(source.digest, ByteRange(0, source.size), room, False)
-        facts = FileFacts(source.mtime_ns, digest.crc, marker)
+        facts = FileFacts(source.mtime_ns, digest.crc, marker, mode)
         start = await self._retrier.run(job.location.name, self._create_once, job, facts, False)
         return _Multipart(job, source, start.upload_id, marker, digest.crc)
 

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from sealift.cli import commands, quick
 from sealift.cli.app import app
 from sealift.cli.shared import Shared
+from sealift.cli.syncing import Syncing
+from sealift.cli.tree import Tree
 from sealift.plan import Naming
-from sealift.sync import SyncOptions
 
 OPTIONS = [f"--{field.name.replace('_', '-')}" for field in fields(Shared)]
 WORDS = [
@@ -53,14 +54,15 @@ def by_typer(words: list[str]) -> quick.Line | None:
 def filled(line: quick.Line) -> quick.Line:
     """With the defaults of the arguments that were left out."""
     defaults = {
-        "restore": ["tmp/", Naming.KEEP],
+        "cp": [Tree()],
+        "restore": ["tmp/", Naming.KEEP, Tree()],
         "ls": [None, False, False, False],
         "rm": [False, False, False],
-        "sync": [SyncOptions()],
+        "sync": [Tree(), Syncing()],
     }.get(line.command, [None, None])
     count = {
-        "put": 2, "get": 2, "cp": 2, "restore": 3, "ls": 4, "stat": 1, "cat": 1, "rm": 4,
-        "sync": 3,
+        "put": 2, "get": 2, "cp": 3, "restore": 4, "ls": 4, "stat": 1, "cat": 1, "rm": 4,
+        "sync": 4,
     }[line.command]  # fmt: skip
     given_count = len(line.arguments)
     missing = defaults[given_count - count :] if given_count < count else []

@@ -18,8 +18,8 @@ from sealift.sync import SyncOptions
 
 # Directories sort with their slash: `a.b` and `a-b` lie on either side of `a/...`.
 NAMES = (
-    "a", "a.b", "a-b", "a!", "a0", "b/c", "b/c.d", "b/c-d/e", "b.c", "b/é", "b/e\u0301", "b/🚢", "ü/x",
-    "c d/+", "c d/%2F", "z/z/z/z", "A", "x&<y>",
+    "a", "a.b", "a-b", "a!", "a0", "b/c", "b/c.d", "b/c-d/e", "b.c", "b/é", "b/e\u0301", "b/🚢",
+    "ü/x", "c d/+", "c d/%2F", "z/z/z/z", "A", "x&<y>",
 )  # fmt: skip
 HOUR = 3600
 
@@ -209,7 +209,7 @@ def test_a_missing_source_is_an_error_and_touches_nothing(site: Site) -> None:
 
 
 def test_more_than_max_delete_removes_nothing(site: Site) -> None:
-    tree = make_tree(site.work / "tree", {"a": b"1"})
+    make_tree(site.work / "tree", {"a": b"1"})
     for name in ("x", "y"):
         site.boto_put(f"p/{name}", b"x")
     refused = site.cli("sync", "--delete", "--max-delete", "1", "tree", site.uri("p"))

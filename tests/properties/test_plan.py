@@ -79,7 +79,7 @@ def test_what_no_object_can_hold_fails_alone_by_its_name(size: int) -> None:
     with pytest.raises(UsageError):
         part_size_for(size)
     with pytest.raises(ObjectError):
-        upload_job(FileEntry("path", "name", size), Location("bucket"))
+        upload_job(FileEntry("path", "name", size, 0, 0o100644), Location("bucket"))
 
 
 @given(st.integers(1, 2**53), st.integers(0, 2000), st.integers(0, 2**53))
@@ -99,7 +99,7 @@ def test_ranges_cover_every_byte_once_in_order(step: int, count: int, tail: int)
 def test_what_goes_up_comes_down_under_its_name(path: str, prefix: str, contents: bool) -> None:
     source = "tree/" if contents else "tree"
     top = tree_prefix(source, Location("bucket", prefix))
-    job = upload_job_or_none(FileEntry(f"tree/{path}", path, 1), top)
+    job = upload_job_or_none(FileEntry(f"tree/{path}", path, 1, 0, 0o100644), top)
     if job is None:
         assert len((top.name + path).encode()) > 1024
         return

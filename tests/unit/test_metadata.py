@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sealift.checksums import encode
-from sealift.metadata import CRC, MARKER, MTIME, FileFacts, content_type
+from sealift.metadata import CRC, MARKER, MODE, MTIME, FileFacts, content_type
 
 nanoseconds = st.integers(-(10**20) + 1, 10**20 - 1)
 crcs = st.integers(0, 2**64 - 1)
@@ -80,6 +80,18 @@ def test_last_modified_stands_in() -> None:
 def test_metadata_names_only_what_is_known() -> None:
     assert FileFacts().metadata() == {}
     assert set(FileFacts(1, 2, "m").metadata()) == {MTIME, CRC, MARKER}
+
+
+def test_mode_is_octal_with_the_file_type() -> None:
+    """As rclone writes it; it reads an example of its own as 0100664."""
+    assert FileFacts(mode=0o100644).metadata() == {MODE: "100644"}
+    for text in ("100664", "0100664", "664"):
+        assert (FileFacts.from_reply({MODE: text}, None, None).mode or 0) & 0o777 == 0o664
+
+
+@pytest.mark.parametrize("text", ["", "9", "0o644", "-644", "rw-r--r--", "٦٤٤", "7" * 9, "644\n"])
+def test_an_unreadable_mode_counts_as_absent(text: str) -> None:
+    assert FileFacts.from_reply({MODE: text}, None, None).mode is None
 
 
 @pytest.mark.parametrize(

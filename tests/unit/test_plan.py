@@ -96,7 +96,7 @@ def test_where_an_object_goes(
 
 
 def test_jobs() -> None:
-    up = upload_job(FileEntry("/t/a/b", "a/b", 7), Location("b", "p/"))
+    up = upload_job(FileEntry("/t/a/b", "a/b", 7, 0, 0o100644), Location("b", "p/"))
     assert (up.direction, up.location, up.path, up.size, up.moved) == (
         Direction.UP, Location("b", "p/a/b"), "/t/a/b", 7, 0,
     )  # fmt: skip
@@ -108,7 +108,7 @@ def test_jobs() -> None:
 
 def test_a_tree_comes_back_under_its_names() -> None:
     prefix = tree_prefix("photos", Location("b", "p"))
-    up = upload_job(FileEntry("photos/x/y", "x/y", 1), prefix)
+    up = upload_job(FileEntry("photos/x/y", "x/y", 1, 0, 0o100644), prefix)
     for source, path in [("p/photos/", "x/y"), ("p/photos", "photos/x/y"), ("p", "p/photos/x/y")]:
         listed, cut = prefix_names(Location("b", source))
         assert up.location.name.startswith(listed.name)
@@ -144,7 +144,7 @@ def test_names_that_s3_cannot_hold(name: str) -> None:
     with pytest.raises(UnsafeNameError):
         check_name(name)
     with pytest.raises(UnsafeNameError):
-        upload_job(FileEntry("x", name, 1), Location("b"))
+        upload_job(FileEntry("x", name, 1, 0, 0o100644), Location("b"))
 
 
 @given(st.text(max_size=2000))

@@ -11,7 +11,9 @@ import typer
 
 from sealift import __version__
 from sealift.cli.shared import Shared
-from sealift.cli.typed import with_shared
+from sealift.cli.syncing import Syncing
+from sealift.cli.tree import Tree
+from sealift.cli.typed import Command, with_options
 from sealift.plan import Naming
 
 app = typer.Typer(
@@ -29,7 +31,7 @@ def _print_version(wanted: bool) -> None:
 
 
 @app.callback()
-@with_shared
+@with_options
 def sealift(
     shared: Shared,
     *,
@@ -42,7 +44,7 @@ def sealift(
 
 
 @app.command()
-@with_shared
+@with_options
 def put(
     shared: Shared,
     file: Annotated[str | None, typer.Argument(help="The file. (default: KEY)")] = None,
@@ -57,7 +59,7 @@ def put(
 
 
 @app.command()
-@with_shared
+@with_options
 def get(
     shared: Shared,
     uri: Annotated[
@@ -73,23 +75,25 @@ def get(
     commands.get(shared, uri, dest)
 
 
-@app.command()
-@with_shared
+@app.command(cls=Command)
+@with_options
 def cp(
     shared: Shared,
+    tree: Tree,
     src: Annotated[str, typer.Argument(help="File, directory, object or prefix.")],
     dst: Annotated[str, typer.Argument(help="Where it goes; one of the two is an s3:// URI.")],
 ) -> None:
     """Copy a file, tree, object or prefix, up or down. A trailing / means "the contents"."""
     from sealift.cli import commands
 
-    commands.cp(shared, src, dst)
+    commands.cp(shared, src, dst, tree)
 
 
-@app.command()
-@with_shared
+@app.command(cls=Command)
+@with_options
 def restore(
     shared: Shared,
+    tree: Tree,
     uri: Annotated[
         str, typer.Argument(help="s3://BUCKET/PREFIX; a trailing / means its contents.")
     ],
@@ -101,58 +105,26 @@ def restore(
     """Bring back everything under a prefix: verified, durable, several at once."""
     from sealift.cli import commands
 
-    commands.restore(shared, uri, dest, names)
+    commands.restore(shared, uri, dest, names, tree)
 
 
-@app.command()
-@with_shared
+@app.command(cls=Command)
+@with_options
 def sync(
     shared: Shared,
+    tree: Tree,
+    syncing: Syncing,
     src: Annotated[str, typer.Argument(help="Directory, or s3://BUCKET/PREFIX: its contents.")],
     dst: Annotated[str, typer.Argument(help="What is made like it.")],
-    size_only: Annotated[
-        bool, typer.Option("--size-only", help="Same size means same content.")
-    ] = False,
-    checksum: Annotated[
-        bool, typer.Option("--checksum", help="Compare CRC64NVME where the times do not tell.")
-    ] = False,
-    rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Make the catalogue of the prefix anew.")
-    ] = False,
-    delete: Annotated[
-        bool, typer.Option("--delete", help="Remove what only DST has, if all went well.")
-    ] = False,
-    max_delete: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="Remove nothing if it were more.")
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="With --delete, even if SRC is empty.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would happen; touch nothing.")
-    ] = False,
 ) -> None:
     """Move what differs, up or down; a second run moves nothing."""
     from sealift.cli import commands
 
-    commands.sync(
-        shared,
-        src,
-        dst,
-        commands.sync_options(
-            size_only=size_only,
-            checksum=checksum,
-            rebuild=rebuild,
-            delete=delete,
-            max_delete=max_delete,
-            force=force,
-            dry_run=dry_run,
-        ),
-    )
+    commands.sync(shared, src, dst, tree, syncing)
 
 
 @app.command()
-@with_shared
+@with_options
 def ls(
     shared: Shared,
     uri: Annotated[
@@ -176,7 +148,7 @@ def ls(
 
 
 @app.command()
-@with_shared
+@with_options
 def stat(
     shared: Shared,
     uri: Annotated[
@@ -190,7 +162,7 @@ def stat(
 
 
 @app.command()
-@with_shared
+@with_options
 def cat(
     shared: Shared,
     uri: Annotated[
@@ -204,7 +176,7 @@ def cat(
 
 
 @app.command()
-@with_shared
+@with_options
 def rm(
     shared: Shared,
     uri: Annotated[str, typer.Argument(help="s3://BUCKET/NAME; a trailing / means all below it.")],
@@ -227,7 +199,7 @@ def rm(
 
 
 @app.command()
-@with_shared
+@with_options
 def demo(
     shared: Shared,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the files for a look.")] = False,

@@ -11,12 +11,15 @@ from typing import NoReturn
 
 from sealift.cli.running import answer_of, execute, execute_quietly, fail, usage_checked
 from sealift.cli.shared import Shared
-from sealift.compare import Method
+from sealift.cli.syncing import Syncing
+from sealift.cli.tree import Tree
 from sealift.engine import Engine
 from sealift.errors import UsageError
 from sealift.model import Location
 from sealift.plan import Naming
-from sealift.sync import SyncOptions
+
+_WHOLE = Tree()
+_SYNCING = Syncing()
 
 
 def put(shared: Shared, file: str | None = None, uri: str | None = None) -> NoReturn:
@@ -47,67 +50,46 @@ def get(shared: Shared, uri: str | None = None, dest: str | None = None) -> NoRe
     execute(shared, settings, command, heading=f"get {location}", answer=paths)
 
 
-def cp(shared: Shared, src: str, dst: str) -> NoReturn:
+def cp(shared: Shared, src: str, dst: str, tree: Tree = _WHOLE) -> NoReturn:
     """Copy a file, tree, object or prefix, up or down."""
     with usage_checked(shared) as settings:
         pass
 
     async def command(engine: Engine) -> None:
-        await engine.copy(src, dst)
+        await engine.copy(src, dst, tree.options())
 
     execute(shared, settings, command, heading=f"cp {src} to {dst}")
 
 
-def restore(shared: Shared, uri: str, dest: str = "tmp/", names: Naming = Naming.KEEP) -> NoReturn:
+def restore(
+    shared: Shared,
+    uri: str,
+    dest: str = "tmp/",
+    names: Naming = Naming.KEEP,
+    tree: Tree = _WHOLE,
+) -> NoReturn:
     """Bring back everything under a prefix."""
     with usage_checked(shared) as settings:
         location = Location.parse(uri)
 
     async def command(engine: Engine) -> None:
-        await engine.restore(location, dest, names)
+        await engine.restore(location, dest, names, tree.options())
 
     execute(shared, settings, command, heading=f"restore {location} to {dest}")
 
 
-def sync(shared: Shared, src: str, dst: str, options: SyncOptions | None = None) -> NoReturn:
+def sync(
+    shared: Shared, src: str, dst: str, tree: Tree = _WHOLE, syncing: Syncing = _SYNCING
+) -> NoReturn:
     """Move what differs, up or down."""
-    chosen = options or SyncOptions()
     with usage_checked(shared) as settings:
-        pass
+        options = syncing.options()
 
     async def command(engine: Engine) -> None:
-        await engine.sync(src, dst, chosen)
+        await engine.sync(src, dst, options, tree.options())
 
-    doing = "sync, dry run," if chosen.dry_run else "sync"
-    execute(shared, settings, command, heading=f"{doing} {src} to {dst}", dry_run=chosen.dry_run)
-
-
-def sync_options(
-    *,
-    size_only: bool,
-    checksum: bool,
-    rebuild: bool,
-    delete: bool,
-    max_delete: int | None,
-    force: bool,
-    dry_run: bool,
-) -> SyncOptions:
-    """The options of a sync as typed; exits with 2 when they contradict each other."""
-    methods = {Method.SIZE: size_only, Method.CHECKSUM: checksum, Method.REBUILD: rebuild}
-    chosen = [method for method, given in methods.items() if given]
-    if len(chosen) > 1:
-        fail(
-            UsageError("--size-only, --checksum and --rebuild exclude each other", hint="give one")
-        )
-    if (force or max_delete is not None) and not delete:
-        fail(UsageError("--force and --max-delete are about --delete", hint="add --delete"))
-    return SyncOptions(
-        method=chosen[0] if chosen else Method.TIMES,
-        delete=delete,
-        max_delete=max_delete,
-        force=force,
-        dry_run=dry_run,
-    )
+    doing = "sync, dry run," if options.dry_run else "sync"
+    execute(shared, settings, command, heading=f"{doing} {src} to {dst}", dry_run=options.dry_run)
 
 
 def ls(

@@ -19,7 +19,7 @@ _HIDDEN = re.compile(
     "\u00ad\u200b\u2060-\u2064\ufeff"  # takes no room: soft hyphen, zero width space, ...
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u206f"  # bidirectional controls (UAX 9)
     "\u2028\u2029"  # line and paragraph separators
-    "\ud800-\udfff"  # lone surrogates: bytes of a file name that are no UTF-8
+    "\ud800-\udfff"  # lone surrogates: bytes of a file name that are no UTF-8 (PEP 383)
     "\ufff9-\ufffb"  # interlinear annotations
     "\U000e0000-\U000e0fff"  # tags and variation selectors
     "]"
@@ -39,6 +39,8 @@ def escape(text: str) -> str:
 
 def _show(match: re.Match[str]) -> str:
     code = ord(match[0])
+    if 0xDC80 <= code <= 0xDCFF:
+        code -= 0xDC00
     if code < 0x100:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

@@ -36,6 +36,7 @@ class SourceFile:
         self._identity = _identity(facts)
         self.size = facts.st_size
         self.mtime_ns = facts.st_mtime_ns
+        self.mode = facts.st_mode
 
     def read_into(self, room: memoryview, start: int) -> None:
         """Fill `room` from byte `start` on; SourceChangedError when the file ends before."""
@@ -104,11 +105,12 @@ def _identity(facts: os.stat_result) -> tuple[int, int, int, int, int]:
     return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
 
 
-def read_small(path: str, room: memoryview, with_md5: bool) -> tuple[Digest, int]:
+def read_small(path: str, room: memoryview, with_md5: bool) -> tuple[Digest, int, int]:
     """Read a whole file into `room`, which has the size that the plan saw.
 
-    Returns its digest and mtime in ns. SourceChangedError when it has another size by now or
+    Returns its digest, mtime in ns and mode. SourceChangedError when it has another size by now or
     changed while it was read. Like a `SourceFile` that is read once, with the fewest system calls.
+    A directory, whose path ends with `/`, reads as an empty file.
     """
     try:
         fd = os.open(path, _OPEN_FLAGS)
@@ -117,7 +119,9 @@ def read_small(path: str, room: memoryview, with_md5: bool) -> tuple[Digest, int
     try:
         facts = os.fstat(fd)
         if not stat.S_ISREG(facts.st_mode):
-            raise _no_file()
+            if not (path.endswith("/") and stat.S_ISDIR(facts.st_mode)):
+                raise _no_file()
+            return Digest(room, with_md5=with_md5), facts.st_mtime_ns, facts.st_mode
         if facts.st_size != len(room):
             raise SourceChangedError("the file was changed after it was planned")
         if os.readv(fd, [room]) != len(room):  # interrupted, or a file system of its own mind
@@ -130,17 +134,17 @@ def read_small(path: str, room: memoryview, with_md5: bool) -> tuple[Digest, int
         raise LocalFileError("read", path, reason) from None
     finally:
         os.close(fd)
-    return Digest(room, with_md5=with_md5), facts.st_mtime_ns
+    return Digest(room, with_md5=with_md5), facts.st_mtime_ns, facts.st_mode
 
 
 def read_each(
     files: Sequence[tuple[str, int]], room: memoryview, with_md5: bool
-) -> list[tuple[Digest, int] | ObjectError]:
+) -> list[tuple[Digest, int, int] | ObjectError]:
     """Read whole files, given by path and planned size, one behind the other into `room`.
 
     Returns for each what `read_small` does, or its error.
     """
-    found: list[tuple[Digest, int] | ObjectError] = []
+    found: list[tuple[Digest, int, int] | ObjectError] = []
     start = 0
     for path, size in files:
         try:

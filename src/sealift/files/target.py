@@ -21,9 +21,8 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
 from sealift.errors import LocalFileError, UnsafeNameError
+from sealift.model import TEMPORARY_PREFIX, TEMPORARY_SUFFIX
 
-TEMPORARY_PREFIX = ".sealift-"
-TEMPORARY_SUFFIX = ".tmp"
 # Idle directory descriptors kept open; far below the usual limit of 1024 open files.
 KEPT_DIRECTORY_COUNT = 64
 MAX_COMPONENT_SIZE = 255
@@ -124,13 +123,16 @@ class _Directory:
 class TargetFile:
     """A temporary file on its way to its name. Make it by `Target.create`; end it by `Target`."""
 
-    __slots__ = ("directory", "fd", "name", "temporary")
+    __slots__ = ("directory", "fd", "mode", "name", "temporary")
 
-    def __init__(self, directory: _Directory, fd: int, temporary: str, name: str) -> None:
+    def __init__(
+        self, directory: _Directory, fd: int, temporary: str, name: str, mode: int
+    ) -> None:
         self.directory = directory
         self.fd = fd
         self.temporary = temporary
         self.name = name
+        self.mode = mode
 
     def write(self, data: memoryview, position: int) -> None:
         """Write all of `data` at `position`."""
@@ -159,6 +161,10 @@ class TargetFile:
         with contextlib.suppress(OSError, OverflowError):
             os.utime(self.fd, ns=(mtime_ns, mtime_ns))
 
+    def set_mode(self, mode: int) -> None:
+        """Give the file the permissions of its source when it gets its name; no setuid and such."""
+        self.mode = mode & 0o777
+
 
 class Target:
     """A directory that files are written below; may be shared by threads."""
@@ -170,8 +176,9 @@ class Target:
         self._files: set[TargetFile] = set()
         self._temporary = TEMPORARY_PREFIX + secrets.token_hex(8)
         self._numbers = itertools.count()
-        self._umask = os.umask(0o077)
-        os.umask(self._umask)
+        umask = os.umask(0o077)
+        os.umask(umask)
+        self._mode = 0o666 & ~umask
         try:
             _make_durable(root)
             fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -197,9 +204,13 @@ class Target:
         except OSError as reason:
             self._leave(directory)
             raise LocalFileError("write", shown, reason) from None
-        file = TargetFile(directory, fd, temporary, parts[-1])
+        file = TargetFile(directory, fd, temporary, parts[-1], self._mode)
         self._files.add(file)
         return file
+
+    def make_directory(self, parts: list[str]) -> None:
+        """Make the directory `parts` (see `split_name`), durable; it may be there already."""
+        self._leave(self._enter(tuple(parts), "/".join(parts)))
 
     def commit(self, file: TargetFile) -> None:
         """Make the file durable under its name; see `commit_each`. Raises LocalFileError."""
@@ -217,7 +228,7 @@ class Target:
         directories: dict[_Directory, list[TargetFile]] = {}
         for file in files:
             try:
-                os.fchmod(file.fd, 0o666 & ~self._umask)
+                os.fchmod(file.fd, file.mode)
                 os.fsync(file.fd)
             except OSError as reason:
                 failures[file] = reason

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import itemgetter
+from typing import NamedTuple
 
-from sealift.errors import LocalFileError, ObjectError, UnsafeNameError
+from sealift.errors import LocalFileError, ObjectError, UnsafeNameError, UsageError
+from sealift.filters import Filter
+from sealift.model import TEMPORARY_NAME, TEMPORARY_PREFIX
+
+IGNORE_FILE = ".sealiftignore"
 
 
 @dataclass(slots=True)
 class FileEntry:
-    """A regular file: `path` opens it, `name` is its path below the root with `/`."""
+    """A regular file: `path` opens it, `name` is its path below the root with `/`.
+
+    `mtime_ns` is in nanoseconds since the epoch, `mode` is st_mode. The `path` and the `name` of an
+    empty directory end with `/`, its size is 0.
+    """
 
     path: str
     name: str
     size: int
     mtime_ns: int
+    mode: int
 
 
 @dataclass(slots=True)
@@ -29,71 +41,151 @@ class Passed:
     error: ObjectError | None = None
 
 
-def walk(root: str) -> Iterator[FileEntry | Passed]:
-    """All regular files below `root`, in the order of their names' UTF-8 bytes.
+class _Level(NamedTuple):
+    """A directory that is being walked; `identity` (device, inode) only where links are followed.
 
-    Symbolic links, sockets, pipes and devices are passed over with a reason; directories that
-    cannot be read and names that are not UTF-8 are reported with an error. Memory holds one
+    Its entries come in the order of their names' bytes, each with whether it is a directory.
+    """
+
+    name: str
+    entries: Iterator[tuple[bytes, os.DirEntry[str], bool]]
+    is_empty: bool
+    identity: tuple[int, int] | None
+
+
+def walk(
+    root: str, chosen: Filter, *, follow_links: bool = False, empty_directories: bool = False
+) -> Iterator[FileEntry | Passed]:
+    """All regular files below `root` that `chosen` takes, in the order of their names' UTF-8 bytes.
+
+    Passed over with a reason: symbolic links unless `follow_links`, sockets, pipes, devices, and
+    files of unfinished downloads. Reported with an error: what cannot be read, names that are not
+    UTF-8, links that lead nowhere or back into a directory that they are in. With
+    `empty_directories` a directory that holds nothing at all is an entry. Nothing is said of what
+    `chosen` does not take, and a directory of which it takes nothing is not read. Memory holds one
     directory's entries a level.
     """
-    found = _entries(root, root)
+    takes = None if chosen.is_open else chosen.takes
+    found = _open_level(root, "", follow_links)
     if isinstance(found, Passed):
-        yield found
+        yield Passed(root, "", found.error)
         return
     # A stack instead of recursion: trees are deeper than Python's limit.
-    levels = [("", found)]
+    levels = [found]
     while levels:
-        name, entries = levels[-1]
-        entry = next(entries, None)
-        if entry is None:
+        level = levels[-1]
+        following = next(level.entries, None)
+        if following is None:
             levels.pop()
             continue
-        entry_name = name + entry.name
-        seen = _look(entry, entry_name)
-        if seen is not None:
-            yield seen
+        _, entry, is_directory = following
+        name = level.name + entry.name
+        if not is_directory:
+            if takes is None or takes(name):
+                yield _look(entry, name, follow_links)
             continue
-        found = _entries(entry.path, entry_name + "/")
+        name += "/"
+        if takes is not None and not chosen.may_hold(name):
+            continue
+        found = _open_level(entry.path, name, follow_links)
         if isinstance(found, Passed):
             yield found
-        else:
-            levels.append((entry_name + "/", found))
+        elif found.identity is not None and found.identity in [each.identity for each in levels]:
+            yield Passed(name, "", _loop(entry.path))
+        elif not found.is_empty:
+            levels.append(found)
+        elif empty_directories and (takes is None or takes(name)):
+            yield _look_at_empty(entry, name)
 
 
-def _entries(path: str, name: str) -> Iterator[os.DirEntry[str]] | Passed:
+def _open_level(path: str, name: str, follow_links: bool) -> _Level | Passed:
     try:
         with os.scandir(path) as found:
-            entries = [(_order(entry), entry) for entry in found]
+            entries = [_ordered(entry, follow_links) for entry in found]
+        facts = os.stat(path) if follow_links else None
     except OSError as reason:
         return Passed(name, "", LocalFileError("read the directory", path, reason))
-    entries.sort(key=lambda pair: pair[0])
-    return iter([entry for _, entry in entries])
+    entries.sort(key=itemgetter(0))
+    identity = (facts.st_dev, facts.st_ino) if facts else None
+    return _Level(name, iter(entries), not entries, identity)
 
 
-def _look(entry: os.DirEntry[str], name: str) -> FileEntry | Passed | None:
-    """What an entry is; None for a directory."""
+def _ordered(entry: os.DirEntry[str], follow_links: bool) -> tuple[bytes, os.DirEntry[str], bool]:
+    name = os.fsencode(entry.name)
     try:
-        if entry.is_symlink():
+        is_directory = entry.is_dir(follow_symlinks=follow_links)
+    except OSError:  # said again when its turn comes
+        is_directory = False
+    return (name + b"/" if is_directory else name), entry, is_directory
+
+
+def _look(entry: os.DirEntry[str], name: str, follow_links: bool) -> FileEntry | Passed:
+    """What an entry is that is no directory."""
+    try:
+        if not follow_links and entry.is_symlink():
             return Passed(name, "symbolic link")
-        if entry.is_dir(follow_symlinks=False):
-            return None
-        if not entry.is_file(follow_symlinks=False):
+        facts = entry.stat(follow_symlinks=follow_links)
+        if not stat.S_ISREG(facts.st_mode):
             return Passed(name, "socket, pipe or device")
+        if entry.name.startswith(TEMPORARY_PREFIX) and TEMPORARY_NAME.fullmatch(entry.name):
+            return Passed(name, "unfinished download")
         name.encode()
-        facts = entry.stat(follow_symlinks=False)
-        return FileEntry(entry.path, name, facts.st_size, facts.st_mtime_ns)
+        return FileEntry(entry.path, name, facts.st_size, facts.st_mtime_ns, facts.st_mode)
     except UnicodeEncodeError:
-        error = UnsafeNameError("the file's name is not UTF-8", hint="rename the file")
-        return Passed(name, "", error)
-    except FileNotFoundError:
+        return Passed(name, "", _not_utf8(name))
+    except OSError as reason:
+        if reason.errno == errno.ELOOP:
+            return Passed(name, "", _loop(entry.path))
+        if not isinstance(reason, FileNotFoundError):
+            return Passed(name, "", LocalFileError("look at", entry.path, reason))
+        if entry.is_symlink():
+            return Passed(name, "", LocalFileError("follow the link", entry.path, reason))
         return Passed(name, "vanished while it was looked at")
+
+
+def _look_at_empty(entry: os.DirEntry[str], name: str) -> FileEntry | Passed:
+    """The entry of a directory that holds nothing."""
+    try:
+        name.encode()
+        facts = os.stat(entry.path)
+    except UnicodeEncodeError:
+        return Passed(name, "", _not_utf8(name))
     except OSError as reason:
         return Passed(name, "", LocalFileError("look at", entry.path, reason))
+    return FileEntry(entry.path + "/", name, 0, facts.st_mtime_ns, facts.st_mode)
 
 
-def _order(entry: os.DirEntry[str]) -> bytes:
-    name = os.fsencode(entry.name)
-    return name + b"/" if entry.is_dir(follow_symlinks=False) else name
+def _loop(path: str) -> ObjectError:
+    return ObjectError(
+        f"the link leads in a circle: {path}", hint="exclude it, or leave out --links follow"
+    )
+
+
+def _not_utf8(name: str) -> UnsafeNameError:
+    shown = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return UnsafeNameError(f"the name {shown} is not UTF-8", hint="rename it")
+
+
+def ignore_lines(root: str) -> list[str]:
+    """The lines of the ignore file at `root`, none without one.
+
+    UsageError when it cannot be read: then nothing may move that it might have held back.
+    """
+    path = os.path.join(root, IGNORE_FILE)
+    try:
+        with open(path, "rb", opener=_open_now) as file:
+            text = os.fsdecode(file.read()).removeprefix("\ufeff")
+    except FileNotFoundError:
+        return []
+    except OSError as reason:
+        error = LocalFileError("read", path, reason)
+        raise UsageError(error.message, hint=error.hint) from None
+    return [line.removesuffix("\r") for line in text.split("\n")]
+
+
+def _open_now(path: str, flags: int) -> int:
+    """Open without waiting for the other end of a pipe."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def file_size(path: str) -> int | None:

@@ -31,7 +31,7 @@ from sealift.errors import (
     UnsafeNameError,
 )
 from sealift.keys import ALGORITHM, ALGORITHM_HEADER, KEY_MD5_HEADER, CustomerKey
-from sealift.metadata import CRC, MARKER, MTIME, PREFIX, FileFacts
+from sealift.metadata import CRC, MARKER, MODE, MTIME, PREFIX, FileFacts
 from sealift.model import ByteRange, MiB
 from sealift.replies import http_seconds, parse_error_body, reply_error
 from sealift.wire.connection import Body, Counter
@@ -60,7 +60,7 @@ _CRC_FIELD = CRC_HEADER.encode()
 _ALGORITHM_FIELD = ALGORITHM_HEADER.encode()
 _KEY_MD5_FIELD = KEY_MD5_HEADER.encode()
 _ALGORITHM = ALGORITHM.encode()
-_METADATA_FIELDS = {name: (PREFIX + name).encode() for name in (MTIME, CRC, MARKER)}
+_METADATA_FIELDS = {name: (PREFIX + name).encode() for name in (MTIME, CRC, MARKER, MODE)}
 
 
 class Identity:

@@ -152,10 +152,20 @@ def test_reads_small_files_whole(tmp_path: Path, size: int) -> None:
     path = tmp_path / "small"
     path.write_bytes(CONTENT[:size])
     buffer = room(size)
-    digest, mtime_ns = read_small(str(path), buffer, True)
+    path.chmod(0o640)
+    digest, mtime_ns, mode = read_small(str(path), buffer, True)
     assert (digest.crc, mtime_ns) == (crc64(CONTENT[:size]), path.stat().st_mtime_ns)
+    assert mode == 0o100640
     assert digest.content_md5 == Digest(CONTENT[:size], with_md5=True).content_md5
     assert buffer == CONTENT[:size]
+
+
+def test_a_directory_reads_as_empty_when_its_path_says_so(tmp_path: Path) -> None:
+    digest, mtime_ns, mode = read_small(f"{tmp_path}/", room(0), True)
+    assert (digest.crc, mtime_ns) == (crc64(b""), tmp_path.stat().st_mtime_ns)
+    assert mode == tmp_path.stat().st_mode
+    with pytest.raises(SourceChangedError, match="no file"):
+        read_small(str(tmp_path), room(0), True)
 
 
 @pytest.mark.parametrize("planned", [0, len(CONTENT) - 1, len(CONTENT) + 1])

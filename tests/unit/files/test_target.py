@@ -162,6 +162,37 @@ def test_writes_below_the_root(target: Target, root: Path) -> None:
     assert everything(root) == ["a", "a/b", "a/b/c", "top"]
 
 
+def test_makes_directories(target: Target, root: Path) -> None:
+    target.make_directory(["a", "b"])
+    target.make_directory(["a", "b"])
+    target.make_directory(["a"])
+    save(target, "a/b/c")
+    assert everything(root) == ["a", "a/b", "a/b/c"]
+
+
+def test_no_directory_is_made_through_a_link_or_over_a_file(
+    target: Target, root: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "outside").mkdir()
+    (root / "link").symlink_to(tmp_path / "outside")
+    (root / "file").touch()
+    for parts in (["link"], ["link", "d"], ["file"], ["file", "d"]):
+        with pytest.raises(LocalFileError, match=parts[0]):
+            target.make_directory(parts)
+    assert os.listdir(tmp_path / "outside") == []
+
+
+def test_a_mode_comes_with_the_name_and_is_no_more_than_permissions(
+    target: Target, root: Path
+) -> None:
+    for mode in (0o100400, 0o104755, 0o7777, 0):
+        file = target.create(["f"])
+        file.set_mode(mode)
+        assert stat.S_IMODE((root / file.temporary).stat().st_mode) == 0o600
+        target.commit(file)
+        assert stat.S_IMODE((root / "f").stat().st_mode) == mode & 0o777
+
+
 def test_the_name_appears_with_commit(target: Target, root: Path) -> None:
     file = target.create(["a", "f"])
     file.allocate(7)

@@ -1,0 +1,59 @@
+"""The options of commands that move trees: what takes part, and what goes with it.
+
+They are the fields of `Tree`, as those of every command are the fields of `shared.Shared`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+if TYPE_CHECKING:
+    import typer
+
+    from sealift.options import TreeOptions
+
+
+@dataclass(frozen=True)
+class Tree:
+    """Options as typed; None and False mean "not given".
+
+    `given` has `include` and `exclude` in the order of the command line, once for each value:
+    between them the order decides.
+    """
+
+    include: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Take names that match; the last match decides."),
+    ] = None
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Leave out names that match; * matches / too."),
+    ] = None
+    links: Annotated[
+        Literal["skip", "follow"],
+        typer.Option(help="Skip symbolic links, or send what they lead to."),
+    ] = "skip"
+    preserve: Annotated[
+        Literal["mode"] | None,
+        typer.Option(help="Keep the permissions of files in the metadata, and bring them back."),
+    ] = None
+    markers: Annotated[
+        bool, typer.Option("--markers", help="Move empty directories, as objects named DIR/.")
+    ] = False
+    given: Sequence[str] = ()
+
+    def options(self) -> TreeOptions:
+        """The same for the engine."""
+        from sealift.options import TreeOptions
+
+        globs = {"include": iter(self.include or ()), "exclude": iter(self.exclude or ())}
+        return TreeOptions(
+            rules=tuple(
+                (name == "include", next(globs[name])) for name in self.given if name in globs
+            ),
+            follow_links=self.links == "follow",
+            preserve_mode=self.preserve == "mode",
+            markers=self.markers,
+        )
