@@ -48,9 +48,9 @@ SELECT = (
     "SELECT name, size, etag, version_id, crc, mtime_ns, key_id FROM object "  # noqa: S608 - no input
     f"WHERE {_RANGE} ORDER BY name LIMIT ?"
 )
-# Rows of one statement: SQLite takes 999 parameters at least. Each statement hands the
-# interpreter's lock over once; row by row that took five times as long beside a busy event loop.
-_ROWS_AT_ONCE = 100
+# Rows of one statement (SQLite takes 999 parameters at least): each one hands the interpreter's
+# lock over once, and row by row took five times as long beside a busy event loop.
+_ROWS_AT_ONCE = 20
 _ROW = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 _INT64 = range(-(2**63), 2**63)
