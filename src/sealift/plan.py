@@ -96,6 +96,32 @@ def download_job(bucket: str, found: RemoteObject, cut: str, naming: Naming) -> 
     return Job(Direction.DOWN, Location(bucket, found.name), path, found.size)
 
 
+def copied_object(source: Location, destination: Location) -> Location:
+    """The object that the single object `source` is copied to."""
+    if destination.name and not destination.name.endswith("/"):
+        return destination
+    return destination.child(source.name.rsplit("/", 1)[-1])
+
+
+def copied_prefix(destination: Location) -> Location:
+    """Where the objects of a prefix go below `destination`, which is always a prefix."""
+    if not destination.name or destination.name.endswith("/"):
+        return destination
+    return destination.child("/")
+
+
+def copy_job(bucket: str, found: RemoteObject, cut: str, prefix: Location) -> Job:
+    """The copy of one listed object, with `cut` taken off the front of its name, below `prefix`.
+
+    ObjectError when S3 cannot hold the new name.
+    """
+    location = prefix.child(found.name.removeprefix(cut))
+    check_name(location.name)
+    return Job(
+        Direction.COPY, location, found.name, found.size, source=Location(bucket, found.name)
+    )
+
+
 def is_marker(found: RemoteObject) -> bool:
     """Whether an object only stands for a directory, as consoles make them."""
     return found.name.endswith("/") and found.size == 0
