@@ -17,15 +17,17 @@ import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
+from functools import partial
 from itertools import islice
 from types import TracebackType
 from typing import TypeVar
 
 import anyio
 
+from sealift.copier import Copier, Source
 from sealift.descriptors import files_at_once, worker_limit
 from sealift.download import Downloader
-from sealift.errors import Cause, ObjectError, ReplyError, UsageError
+from sealift.errors import Cause, ObjectError, UsageError
 from sealift.events import (
     Event,
     Failed,
@@ -50,6 +52,9 @@ from sealift.plan import (
     Naming,
     check_name,
     check_size,
+    copied_object,
+    copied_prefix,
+    copy_job,
     download_job,
     file_location,
     is_marker,
@@ -58,7 +63,7 @@ from sealift.plan import (
     tree_prefix,
     upload_job,
 )
-from sealift.remote import Pages, Remote, no_object
+from sealift.remote import Pages, Remote
 from sealift.resources import Resources, Settle
 from sealift.schedule import Schedule, first_error
 from sealift.session import Session
@@ -85,12 +90,16 @@ class Engine:
         self._disk = Disk()
         self._session = Session(options, self)
         self._remote = Remote(self._session)
+        self._source_session = (
+            self._session if options.source is None else Session(options.for_source(), self)
+        )
         self._pace = Pace(1, 0.0)
 
     async def __aenter__(self) -> Engine:
         self._stack.callback(self._disk.close)
         try:
-            await self._stack.enter_async_context(self._session)
+            for session in {self._session, self._source_session}:
+                await self._stack.enter_async_context(session)
         except BaseException:
             await self._stack.aclose()
             raise
@@ -123,13 +132,17 @@ class Engine:
         return name if directory == "." else os.path.join(directory, name)
 
     async def copy(self, source: str, destination: str) -> None:
-        """Copy a file, tree, object or prefix, up or down; a trailing `/` means "the contents"."""
+        """Copy a file, tree, object or prefix, up, down or across; `/` means "the contents"."""
         up, down = destination.startswith("s3://"), source.startswith("s3://")
-        if up and down:
-            raise UsageError("copying from s3 to s3 is not there yet", hint="restore, then cp")
         if not up and not down:
             raise UsageError("neither side is an s3:// URI", hint="write s3://BUCKET/NAME")
-        if up:
+        if self._options.source is not None and not (up and down):
+            raise UsageError(
+                "options of the source are for copies from s3 to s3", hint="leave --source-... out"
+            )
+        if up and down:
+            await self._copy_across(Location.parse(source), Location.parse(destination))
+        elif up:
             await self._copy_up(source, Location.parse(destination))
         else:
             await self._copy_down(Location.parse(source), destination)
@@ -212,12 +225,7 @@ class Engine:
         if not source.name or source.name.endswith("/"):
             raise UsageError(f"{source} names no object", hint="use: sealift cp or restore")
         await self._session.objects(source.bucket)
-        try:
-            head = await self._remote.head(source)
-        except ReplyError as error:
-            if error.status != 404:
-                raise
-            raise no_object(source) from None
+        head = await self._remote.found(source)
         job = Job(Direction.DOWN, source, name, head.size)
         await self._run_down(self._plan_one(job), source.bucket, directory)
 
@@ -249,7 +257,53 @@ class Engine:
             yield self._planned(jobs)
         self.emit(PlanComplete())
 
-    # Both
+    # Across
+
+    async def _copy_across(self, source: Location, destination: Location) -> None:
+        there = self._options.for_source()
+        same_server = there.same_server(self._options)
+        same_key = there.customer_key == self._options.customer_key
+        remote = Remote(self._source_session)
+        pages, cut = await remote.find(source)
+        if pages is None:
+            target = copied_object(source, destination)
+            size = (await remote.found(source)).size
+            plan = self._plan_one(_usable(partial(copy_job, source, size), target))
+            in_place = target == source
+        else:
+            prefix = copied_prefix(source, destination, same_server=same_server)
+            plan = self._plan_copies(source.bucket, pages, cut, prefix)
+            in_place = prefix == Location(source.bucket, cut)
+        if in_place and same_server and same_key:
+            raise UsageError(
+                "the source and the destination are the same object", hint="give another name"
+            )
+        objects = await self._session.objects(destination.bucket)
+        side = Source(
+            await self._source_session.objects(source.bucket),
+            self._source_session.retrier,
+            same_server,
+        )
+        schedule = self._make_schedule(objects)
+        copier = Copier(self._resources(objects, schedule), self._options.part_size, side)
+        await self._run(schedule, plan, copier.move)
+
+    async def _plan_copies(self, bucket: str, pages: Pages, cut: str, prefix: Location) -> Plan:
+        async for page in pages:
+            jobs = []
+            for found in page:
+                if found.name == cut:
+                    self.emit(Skipped(found.name, "directory marker"))
+                    continue
+                location = prefix.child(found.name.removeprefix(cut))
+                try:
+                    jobs.append(copy_job(Location(bucket, found.name), found.size, location))
+                except ObjectError as error:
+                    self.emit(Failed(found.name, error))
+            yield self._planned(jobs)
+        self.emit(PlanComplete())
+
+    # All of them
 
     async def _plan_one(self, job: Job) -> Plan:
         yield self._planned([job])
@@ -275,7 +329,8 @@ class Engine:
 
         try:
             async with anyio.create_task_group() as keeper:
-                keeper.start_soon(self._session.keep_credentials)
+                for session in {self._session, self._source_session}:
+                    keeper.start_soon(session.keep_credentials)
                 await schedule.run(plan, run_batch)
                 keeper.cancel_scope.cancel()
         except BaseExceptionGroup as group:

@@ -109,8 +109,9 @@ class Job:
     """The planned move of one object.
 
     `path` is the local file (for a download: relative to the target directory, with `/`; for a
-    copy: the source's name), `location` the object (for a copy: the new one, of `source`), `size` in bytes as the plan saw it, or as it is by now when the file or
-    object was replaced. `moved` counts the bytes moved so far; a screen may poll it.
+    copy: the source's name), `location` the object (for a copy: the new one, made of `source`),
+    `size` in bytes as the plan saw it, or as it is by now when the file or object was replaced.
+    `moved` counts the bytes moved so far; a screen may poll it.
     """
 
     direction: Direction

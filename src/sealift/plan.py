@@ -10,7 +10,7 @@ import enum
 import os
 from pathlib import PurePosixPath
 
-from sealift.errors import ObjectError, UnsafeNameError
+from sealift.errors import ObjectError, UnsafeNameError, UsageError
 from sealift.files.walk import FileEntry
 from sealift.model import MAX_NAME_SIZE, MAX_OBJECT_SIZE, Direction, Job, Location, RemoteObject
 
@@ -98,28 +98,27 @@ def download_job(bucket: str, found: RemoteObject, cut: str, naming: Naming) -> 
 
 def copied_object(source: Location, destination: Location) -> Location:
     """The object that the single object `source` is copied to."""
-    if destination.name and not destination.name.endswith("/"):
-        return destination
-    return destination.child(source.name.rsplit("/", 1)[-1])
+    return file_location(source.name, destination)
 
 
-def copied_prefix(destination: Location) -> Location:
-    """Where the objects of a prefix go below `destination`, which is always a prefix."""
-    if not destination.name or destination.name.endswith("/"):
-        return destination
-    return destination.child("/")
+def copied_prefix(source: Location, destination: Location, *, same_server: bool) -> Location:
+    """Where the objects of the prefix `source` go; `destination` always means a prefix.
 
-
-def copy_job(bucket: str, found: RemoteObject, cut: str, prefix: Location) -> Job:
-    """The copy of one listed object, with `cut` taken off the front of its name, below `prefix`.
-
-    ObjectError when S3 cannot hold the new name.
+    UsageError when the copy would find its own results, again and again.
     """
-    location = prefix.child(found.name.removeprefix(cut))
+    name = destination.name
+    prefix = destination if not name or name.endswith("/") else destination.child("/")
+    listed, cut = prefix_names(source)
+    inside = prefix.bucket == listed.bucket and prefix.name.startswith(listed.name)
+    if same_server and inside and prefix.name != cut:
+        raise UsageError(f"{prefix} is inside {source}", hint="copy to a prefix beside it")
+    return prefix
+
+
+def copy_job(source: Location, size: int, location: Location) -> Job:
+    """The copy of one object of `size` bytes; ObjectError when S3 cannot hold the new name."""
     check_name(location.name)
-    return Job(
-        Direction.COPY, location, found.name, found.size, source=Location(bucket, found.name)
-    )
+    return Job(Direction.COPY, location, source.name, size, source=source)
 
 
 def is_marker(found: RemoteObject) -> bool:

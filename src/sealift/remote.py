@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from sealift.errors import IntegrityError, ObjectError, UsageError
+from sealift.errors import IntegrityError, ObjectError, ReplyError, UsageError
 from sealift.model import Location, RemoteObject
 from sealift.plan import check_name, prefix_names
 from sealift.session import Session
@@ -57,6 +57,15 @@ class Remote:
             raise UsageError(error.message, hint=error.hint) from None
         objects = await self._session.objects(location.bucket)
         return await self._session.retrier.run(name, objects.head_object, name)
+
+    async def found(self, location: Location) -> HeadFacts:
+        """As `head`, but what is not there is a mistake in the arguments: UsageError."""
+        try:
+            return await self.head(location)
+        except ReplyError as error:
+            if error.status != 404:
+                raise
+            raise no_object(location) from None
 
     async def _object_pages(self, prefix: Location) -> Pages:
         async for page, _ in self._pages(prefix):

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from sealift import __version__
-from sealift.cli.shared import Shared
+from sealift.cli.shared import Shared, SourceSide
 from sealift.cli.typed import with_shared
 from sealift.plan import Naming
 
@@ -78,12 +78,13 @@ def get(
 def cp(
     shared: Shared,
     src: Annotated[str, typer.Argument(help="File, directory, object or prefix.")],
-    dst: Annotated[str, typer.Argument(help="Where it goes; one of the two is an s3:// URI.")],
+    dst: Annotated[str, typer.Argument(help="Where it goes; an s3:// URI if SRC is none.")],
+    side: SourceSide,
 ) -> None:
-    """Copy a file, tree, object or prefix, up or down. A trailing / means "the contents"."""
+    """Copy a file, tree, object or prefix, up, down, across. A trailing / means "the contents"."""
     from sealift.cli import commands
 
-    commands.cp(shared, src, dst)
+    commands.cp(shared, src, dst, side)
 
 
 @app.command()

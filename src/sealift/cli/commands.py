@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NoReturn
 
-from sealift.cli.running import execute, execute_quietly, usage_checked
-from sealift.cli.shared import Shared
+from sealift.cli.running import execute, execute_quietly, source_options, usage_checked
+from sealift.cli.shared import Shared, SourceSide
 from sealift.engine import Engine
 from sealift.model import Location
 from sealift.plan import Naming
@@ -43,15 +43,15 @@ def get(shared: Shared, uri: str | None = None, dest: str | None = None) -> NoRe
     execute(shared, settings, command, heading=f"get {location}", answer=paths)
 
 
-def cp(shared: Shared, src: str, dst: str) -> NoReturn:
-    """Copy a file, tree, object or prefix, up or down."""
+def cp(shared: Shared, src: str, dst: str, side: SourceSide | None = None) -> NoReturn:
+    """Copy a file, tree, object or prefix, up, down or across."""
     with usage_checked(shared) as settings:
-        pass
+        source = source_options(side, shared, settings)
 
     async def command(engine: Engine) -> None:
         await engine.copy(src, dst)
 
-    execute(shared, settings, command, heading=f"cp {src} to {dst}")
+    execute(shared, settings, command, heading=f"cp {src} to {dst}", source=source)
 
 
 def restore(shared: Shared, uri: str, dest: str = "tmp/", names: Naming = Naming.KEEP) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Adds the shared options to the commands that typer is shown."""
+"""Adds the groups of options to the commands that typer is shown."""
 
 from __future__ import annotations
 
@@ -10,39 +10,36 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from sealift.cli.shared import Shared
+from sealift.cli.shared import Shared, SourceSide
 
 _CONTEXT = "context"
 
 
 def with_shared(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the shared options to a command whose first parameter is a `Shared`."""
-    own = list(inspect.signature(command).parameters.values())[1:]
+    """Add the shared options to a command whose first parameter is a `Shared`.
+
+    A parameter that is a `SourceSide` becomes the options of that group.
+    """
+    first, *own = inspect.signature(command).parameters.values()
     hints = get_type_hints(command, include_extras=True)
-    shared_hints = get_type_hints(
-        Shared, {"Annotated": Annotated, "typer": typer}, include_extras=True
-    )
-    added = [
-        inspect.Parameter(
-            field.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=field.default,
-            annotation=shared_hints[field.name],
-        )
-        for field in fields(Shared)
-    ]
-    names = [parameter.name for parameter in added]
+    groups = {parameter.name: hints[parameter.name] for parameter in own} | {first.name: Shared}
+    groups = {name: group for name, group in groups.items() if group in (Shared, SourceSide)}
+    added = [option for group in groups.values() for option in _options_of(group)]
 
     @functools.wraps(command)
     def wrapper(**arguments: Any) -> Any:
         context: typer.Context = arguments.pop(_CONTEXT)
-        shared = Shared(**{name: arguments.pop(name) for name in names})
-        context.obj = shared.over(context.obj or Shared())
+        for name, group in groups.items():
+            arguments[name] = group(
+                **{option.name: arguments.pop(option.name) for option in _options_of(group)}
+            )
+        context.obj = arguments.pop(first.name).over(context.obj or Shared())
         return command(context.obj, **arguments)
 
     parameters = [
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[parameter.name])
         for parameter in own
+        if parameter.name not in groups
     ]
     context = inspect.Parameter(_CONTEXT, inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
     signature = inspect.Signature([context, *parameters, *added])
@@ -52,3 +49,17 @@ def with_shared(command: Callable[..., Any]) -> Callable[..., Any]:
     }
     del wrapper.__wrapped__
     return wrapper
+
+
+@functools.cache
+def _options_of(group: type[Shared | SourceSide]) -> list[inspect.Parameter]:
+    hints = get_type_hints(group, {"Annotated": Annotated, "typer": typer}, include_extras=True)
+    return [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=field.default,
+            annotation=hints[field.name],
+        )
+        for field in fields(group)
+    ]

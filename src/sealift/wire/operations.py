@@ -55,8 +55,7 @@ from sealift.wire.sigv4 import (
 MAX_PAGE_SIZE = 16 * MiB
 # How many sets of header names are remembered; sealift's own requests have some twenty.
 MAX_LAYOUT_COUNT = 256
-# "Convert sequential spaces to a single space" (SigV4, canonical headers).
-_SPACES = re.compile(" {2,}")
+_SPACES = re.compile(" {2,}")  # SigV4 signs them as one
 REPLACED = "the object was replaced while it was being read"
 _USER_AGENT = f"sealift/{__version__}"
 
