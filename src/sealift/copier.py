@@ -126,7 +126,7 @@ class Copier:
             else:
                 await self._copy_parts(job)
         except ObjectError as error:
-            if not is_refusal(error, in_place=job.source == job.location):
+            if not is_refusal(error, in_place=self._is_in_place(job)):
                 raise
             if not isinstance(error, WrongCustomerKeyError):
                 self._refused.add(way)
@@ -135,6 +135,9 @@ class Copier:
         checked = await self._stream(job)
         self._refused.add(way)  # the keys are right, so the server was wrong
         return checked
+
+    def _is_in_place(self, job: Job) -> bool:
+        return self._source.same_server and job.source == job.location
 
     async def _head(self, job: Job) -> HeadFacts:
         name = _source(job).name
@@ -150,7 +153,8 @@ class Copier:
                 location.name, self._source.objects, _source(job),
             )  # fmt: skip
         except NotSealedError as error:
-            await remove_unsealed(self._objects, self._retrier, location, error)
+            if not self._is_in_place(job):  # else the source would go; it is as plain as it was
+                await remove_unsealed(self._objects, self._retrier, location, error)
             raise
         job.moved = job.size
         self._note_done()
@@ -177,7 +181,9 @@ class Copier:
 
     async def _create(self, job: Job, head: HeadFacts, *, whole_crc: bool) -> Multipart:
         facts = FileFacts(None, head.facts.crc)
-        return await self._multiparts.create(job, None, facts, head.carried, whole_crc=whole_crc)
+        upload = await self._multiparts.create(job, None, facts, head.carried, whole_crc=whole_crc)
+        upload.in_place = self._is_in_place(job)
+        return upload
 
     # Streamed
 
@@ -207,7 +213,9 @@ class Copier:
                 None, FileFacts(None, digest.crc), job, carried,
             )  # fmt: skip
         except NotSealedError as error:
-            await remove_unsealed(self._objects, self._retrier, location, error)
+            await remove_unsealed(
+                self._objects, self._retrier, location, error, in_place=self._is_in_place(job)
+            )
             raise
         self._checks_crc = self._checks_crc or stored.checked
 

@@ -40,12 +40,16 @@ REMOVAL_TIME = 30.0
 
 @dataclass(slots=True)
 class Multipart:
-    """An upload under way. `keeps_crc`: the server keeps the CRC64NVME of the whole."""
+    """An upload under way. `keeps_crc`: the server keeps the CRC64NVME of the whole.
+
+    `in_place` says that it replaces the object that its bytes come from.
+    """
 
     job: Job
     upload_id: str
     marker: str
     keeps_crc: bool
+    in_place: bool = False
     done: list[PartDone] = field(default_factory=list)
 
     def crc(self) -> int | None:
@@ -143,7 +147,9 @@ class Multiparts:
             if not sealed:
                 await self._retrier.run(name, self._confirm_once, upload)
         except NotSealedError as error:
-            await remove_unsealed(self._objects, self._retrier, upload.job.location, error)
+            await remove_unsealed(
+                self._objects, self._retrier, upload.job.location, error, in_place=upload.in_place
+            )
             raise
 
     async def _complete_once(self, upload: Multipart, kept: int | None) -> bool:
@@ -203,12 +209,23 @@ class Multiparts:
 
 
 async def remove_unsealed(
-    objects: BucketClient, retrier: Retrier, location: Location, unsealed: NotSealedError
+    objects: BucketClient,
+    retrier: Retrier,
+    location: Location,
+    unsealed: NotSealedError,
+    *,
+    in_place: bool = False,
 ) -> None:
     """What the server took of ours without the customer key must not stay there.
 
-    An interrupt waits for it, though not for long.
+    An interrupt waits for it, though not for long. What was written `in_place` of its own source
+    is the only copy now: it stays, unless a versioned bucket has the source still.
     """
+    if in_place and unsealed.version_id in (None, "null"):
+        raise NotSealedError(
+            f"{location} is stored UNENCRYPTED, and stays: there is no other copy",
+            hint="copy it to a place of your own, then remove it",
+        ) from None
     reason = "no answer in time"
     with anyio.move_on_after(REMOVAL_TIME, shield=True):
         try:
