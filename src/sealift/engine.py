@@ -93,12 +93,13 @@ class Engine:
         self._source_session = (
             self._session if options.source is None else Session(options.for_source(), self)
         )
+        self._sessions = {self._session, self._source_session}
         self._pace = Pace(1, 0.0)
 
     async def __aenter__(self) -> Engine:
         self._stack.callback(self._disk.close)
         try:
-            for session in {self._session, self._source_session}:
+            for session in self._sessions:
                 await self._stack.enter_async_context(session)
         except BaseException:
             await self._stack.aclose()
@@ -329,7 +330,7 @@ class Engine:
 
         try:
             async with anyio.create_task_group() as keeper:
-                for session in {self._session, self._source_session}:
+                for session in self._sessions:
                     keeper.start_soon(session.keep_credentials)
                 await schedule.run(plan, run_batch)
                 keeper.cancel_scope.cancel()

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from sealift.cli import commands, quick
 from sealift.cli.app import app
-from sealift.cli.shared import Shared
+from sealift.cli.shared import SAME_SIDE, Shared
 from sealift.plan import Naming
 
 OPTIONS = [f"--{field.name.replace('_', '-')}" for field in fields(Shared)]
 WORDS = [
     *commands.COMMANDS, *OPTIONS, *OPTIONS, "demo", "-j", "-q", "--help", "-h", "--version",
-    "--names", "--", "-", "", "8", "0", "-5", "08", "+8", "1_000", "8.0", "many", "x", "s3://b/ü ",
+    "--names", "--source-region", "--source-key-file", "--", "-", "", "8", "0", "-5", "08", "+8", "1_000", "8.0", "many", "x", "s3://b/ü ",
     "a=b", "-j8", "--region=x", "--quiet=1", "--no-quiet", "uuid", "\udcff", "--prof", "٣",
     "9999999999",
 ]  # fmt: skip
@@ -51,8 +51,8 @@ def by_typer(words: list[str]) -> quick.Line | None:
 
 def filled(line: quick.Line) -> quick.Line:
     """With the defaults of the arguments that were left out."""
-    defaults = {"restore": ["tmp/", Naming.KEEP]}.get(line.command, [None, None])
-    count = {"put": 2, "get": 2, "cp": 2, "restore": 3, "ls": 1, "stat": 1}[line.command]
+    defaults = {"restore": ["tmp/", Naming.KEEP], "cp": [SAME_SIDE]}.get(line.command, [None, None])
+    count = {"put": 2, "get": 2, "cp": 3, "restore": 3, "ls": 1, "stat": 1}[line.command]
     given_count = len(line.arguments)
     missing = defaults[given_count - count :] if given_count < count else []
     return line._replace(arguments=[*line.arguments, *missing])

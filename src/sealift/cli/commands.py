@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from sealift.cli.running import execute, execute_quietly, source_options, usage_checked
-from sealift.cli.shared import Shared, SourceSide
+from sealift.cli.shared import SAME_SIDE, Shared, SourceSide
 from sealift.engine import Engine
 from sealift.model import Location
 from sealift.plan import Naming
@@ -43,7 +43,7 @@ def get(shared: Shared, uri: str | None = None, dest: str | None = None) -> NoRe
     execute(shared, settings, command, heading=f"get {location}", answer=paths)
 
 
-def cp(shared: Shared, src: str, dst: str, side: SourceSide | None = None) -> NoReturn:
+def cp(shared: Shared, src: str, dst: str, side: SourceSide = SAME_SIDE) -> NoReturn:
     """Copy a file, tree, object or prefix, up, down or across."""
     with usage_checked(shared) as settings:
         source = source_options(side, shared, settings)

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 import anyio
 
-from sealift.cli.shared import Shared, SourceSide
+from sealift.cli.shared import SAME_SIDE, Shared, SourceSide
 from sealift.console import open_console
 from sealift.console.log import LogReporter
 from sealift.console.screen import drop_stdout
@@ -138,14 +138,12 @@ def make_options(
     )
 
 
-def source_options(
-    side: SourceSide | None, shared: Shared, settings: Settings
-) -> SourceOptions | None:
+def source_options(side: SourceSide, shared: Shared, settings: Settings) -> SourceOptions | None:
     """How the source of a copy is reached, what was not given as the destination is.
 
     None when nothing was given. Raises CustomerKeyError.
     """
-    if side is None or side == SourceSide():
+    if side == SAME_SIDE:
         return None
     return SourceOptions(
         customer_key=settings.require_customer_key()

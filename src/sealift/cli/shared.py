@@ -90,3 +90,6 @@ class SourceSide:
     source_key_file: Annotated[
         str | None, typer.Option(metavar="FILE", help="Customer key of the source.")
     ] = None
+
+
+SAME_SIDE = SourceSide()

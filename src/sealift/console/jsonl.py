@@ -4,8 +4,8 @@ Every line has `event`; `name` is the object's name as the run reports it, unesc
 file name that are not UTF-8 appear as lone surrogates `\udc80` to `\udcff` (PEP 383). Sizes are in
 bytes, times in seconds. Readers must ignore events and fields they do not know.
 
-    {"event": "done", "name": str, "location": "s3://...", "direction": "upload" | "download",
-     "size": int, "checked": bool}         + "note": str if there is one
+    {"event": "done", "name": str, "location": "s3://...", "size": int, "checked": bool,
+     "direction": "upload" | "download" | "copy"}         + "note": str if there is one
     {"event": "failed", "name": str, "error": str, "hint": str, "cause": str | null, "type": str}
     {"event": "skipped", "name": str, "reason": str}
     {"event": "retried", "name": str, "attempt": int, "delay": float, "error": str,
@@ -17,7 +17,7 @@ bytes, times in seconds. Readers must ignore events and fields they do not know.
      "done_count": int, "done_size": int, "checked_count": int, "failed_count": int,
      "skipped": {reason: int}, "retry_count": int}
 
-`checked`: a checksum stored with the object agreed. `cause`: the name of an `errors.Cause` in
+`checked`: a checksum of every byte was compared, which a copy made by the server shows nobody. `cause`: the name of an `errors.Cause` in
 lower case (`throttled`, `reset`, `permanent`, ...). `type`: the class of the error. `attempt`
 counts from 1, the first. The summary is the last line, once, also when the run was interrupted;
 `stopped` means that an error ended it, which is then in `error`. `version` grows when a field goes
