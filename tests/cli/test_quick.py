@@ -22,7 +22,8 @@ from sealift.plan import Naming
 OPTIONS = [f"--{field.name.replace('_', '-')}" for field in fields(Shared)]
 WORDS = [
     *commands.COMMANDS, *OPTIONS, *OPTIONS, "demo", "-j", "-q", "--help", "-h", "--version",
-    "--names", "--source-region", "--source-key-file", "--", "-", "", "8", "0", "-5", "08", "+8", "1_000", "8.0", "many", "x", "s3://b/ü ",
+    "--source-region", "--source-key-file",
+    "--names", "--", "-", "", "8", "0", "-5", "08", "+8", "1_000", "8.0", "many", "x", "s3://b/ü ",
     "a=b", "-j8", "--region=x", "--quiet=1", "--no-quiet", "uuid", "\udcff", "--prof", "٣",
     "9999999999",
 ]  # fmt: skip

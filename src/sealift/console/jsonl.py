@@ -17,11 +17,11 @@ bytes, times in seconds. Readers must ignore events and fields they do not know.
      "done_count": int, "done_size": int, "checked_count": int, "failed_count": int,
      "skipped": {reason: int}, "retry_count": int}
 
-`checked`: a checksum of every byte was compared, which a copy made by the server shows nobody. `cause`: the name of an `errors.Cause` in
-lower case (`throttled`, `reset`, `permanent`, ...). `type`: the class of the error. `attempt`
-counts from 1, the first. The summary is the last line, once, also when the run was interrupted;
-`stopped` means that an error ended it, which is then in `error`. `version` grows when a field goes
-or changes its meaning.
+`checked`: a checksum of every byte was compared; a copy that the server made itself is not.
+`cause`: the name of an `errors.Cause` in lower case (`throttled`, `reset`, `permanent`, ...).
+`type`: the class of the error. `attempt` counts from 1, the first. The summary is the last line,
+once, also when the run was interrupted; `stopped` means that an error ended it, which is then in
+`error`. `version` grows when a field goes or changes its meaning.
 """
 
 from __future__ import annotations
