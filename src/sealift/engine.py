@@ -14,27 +14,24 @@ the settings raises UsageError before anything is touched. Cancelling a command 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from itertools import islice
+from functools import partial
 from types import TracebackType
 from typing import TypeVar
 
 from sealift.catalogue import FILE_NAME, Catalogue
+from sealift.copier import Source
 from sealift.errors import Cause, ObjectError, UsageError
 from sealift.events import (
     Event,
     Failed,
-    PlanComplete,
-    Planned,
-    RemovalPlanned,
     Reporter,
     Retried,
     Silent,
-    Skipped,
 )
 from sealift.files.disk import Disk
-from sealift.files.walk import FileEntry, Passed, file_size, ignore_lines, walk
+from sealift.files.walk import file_size, ignore_lines
 from sealift.filters import Filter
 from sealift.memory import Memory
 from sealift.model import Direction, Job, Location, RemoteObject
@@ -43,26 +40,23 @@ from sealift.plan import (
     Naming,
     check_name,
     check_size,
-    download_job,
+    copied_object,
+    copied_prefix,
+    copy_job,
     file_location,
-    is_marker,
-    listed_root,
     object_path,
     random_name,
     tree_prefix,
-    upload_job,
 )
+from sealift.planning import Planner
 from sealift.remote import Pages, Remote
-from sealift.runner import Plan, Runner
+from sealift.runner import Runner
 from sealift.session import Session
 from sealift.sync import Sync, SyncOptions
 from sealift.wire.bucket import HeadFacts
 
 A = TypeVar("A")
 T = TypeVar("T")
-
-# Files looked at in one go.
-WALK_BATCH = 256
 
 
 class Engine:
@@ -79,15 +73,27 @@ class Engine:
         self._session = Session(options, self)
         self._remote = Remote(self._session)
         self._failed_count = 0
+        self._source_session = (
+            self._session if options.source is None else Session(options.for_source(), self)
+        )
+        self._sessions = {self._session, self._source_session}
+        self._planner = Planner(self._disk, self)
         self._runner = Runner(
-            options, self._session, self._disk, self._memory, self._catalogue, self
+            options,
+            self._session,
+            self._sessions,
+            self._disk,
+            self._memory,
+            self._catalogue,
+            self,
         )
 
     async def __aenter__(self) -> Engine:
         self._stack.callback(self._catalogue.close)
         self._stack.callback(self._disk.close)
         try:
-            await self._stack.enter_async_context(self._session)
+            for session in self._sessions:
+                await self._stack.enter_async_context(session)
         except BaseException:
             await self._stack.aclose()
             raise
@@ -120,16 +126,17 @@ class Engine:
         return name if directory == "." else os.path.join(directory, name)
 
     async def copy(self, source: str, destination: str, tree: TreeOptions = WHOLE_TREE) -> None:
-        """Copy a file, tree, object or prefix, up or down; a trailing `/` means "the contents".
+        """Copy a file, tree, object or prefix, up, down or across; `/` means "the contents".
 
         A file or object that is named itself moves whatever the rules of `tree` say.
         """
         up, down = destination.startswith("s3://"), source.startswith("s3://")
-        if up and down:
-            raise UsageError("copying from s3 to s3 is not there yet", hint="restore, then cp")
         if not up and not down:
             raise UsageError("neither side is an s3:// URI", hint="write s3://BUCKET/NAME")
-        if up:
+        self._check_sides(up and down)
+        if up and down:
+            await self._copy_across(Location.parse(source), Location.parse(destination), tree)
+        elif up:
             await self._copy_up(source, Location.parse(destination), tree)
         else:
             await self._copy_down(Location.parse(source), destination, tree)
@@ -179,7 +186,7 @@ class Engine:
             self._memory,
             self._catalogue,
             self,
-            self._walk,
+            self._planner.walk,
             lambda: self._failed_count,
         )
         if up:
@@ -229,7 +236,7 @@ class Engine:
             await self._up_file(source, size, destination, tree)
             return
         chosen = await self._disk.run(_filter, tree, source)
-        plan = self._plan_tree(source, tree_prefix(source, destination), chosen, tree)
+        plan = self._planner.uploads(source, tree_prefix(source, destination), chosen, tree)
         await self._runner.up(plan, destination.bucket, tree)
 
     async def _up_file(
@@ -238,46 +245,8 @@ class Engine:
         location = file_location(path, destination)
         _usable(check_name, location.name)
         _usable(check_size, size)
-        plan = self._plan_one(Job(Direction.UP, location, path, size))
+        plan = self._planner.one(Job(Direction.UP, location, path, size))
         await self._runner.up(plan, location.bucket, tree)
-
-    async def _plan_tree(
-        self, root: str, prefix: Location, chosen: Filter, tree: TreeOptions
-    ) -> Plan:
-        async for batch in self._walk(root, chosen, tree):
-            jobs = []
-            for entry in batch:
-                if isinstance(entry, Passed):
-                    continue
-                try:
-                    jobs.append(upload_job(entry, prefix))
-                except ObjectError as error:
-                    self.emit(Failed(entry.name, error))
-            yield self._planned(jobs)
-        self.emit(PlanComplete())
-
-    async def _walk(
-        self, root: str, chosen: Filter, tree: TreeOptions, *, is_source: bool = True
-    ) -> AsyncIterator[list[FileEntry | Passed]]:
-        """What is below `root`, in batches; what cannot be sent is reported, failures drop out.
-
-        Where `root` is no source nothing is reported, and it need not be there.
-        """
-        if not is_source and not await self._disk.run(os.path.isdir, root):
-            return
-        found = walk(root, chosen, follow_links=tree.follow_links, empty_directories=tree.markers)
-        while batch := await self._disk.run_brief(_take, found, WALK_BATCH):
-            entries: list[FileEntry | Passed] = []
-            for entry in batch:
-                if not isinstance(entry, Passed):
-                    entries.append(entry)
-                elif entry.error is None:
-                    entries.append(entry)
-                    if is_source:
-                        self.emit(Skipped(entry.name, entry.reason))
-                elif is_source:
-                    self.emit(Failed(entry.name, entry.error))
-            yield entries
 
     # Down
 
@@ -293,7 +262,7 @@ class Engine:
     ) -> None:
         head = await self._remote.there(source)
         job = Job(Direction.DOWN, source, name, head.size)
-        await self._runner.down(self._plan_one(job), source.bucket, directory, tree)
+        await self._runner.down(self._planner.one(job), source.bucket, directory, tree)
 
     async def _down_tree(
         self,
@@ -304,56 +273,50 @@ class Engine:
         naming: Naming,
         tree: TreeOptions,
     ) -> None:
-        plan = self._plan_pages(source, pages, cut, naming, tree, Filter(tree.rules))
+        plan = self._planner.downloads(source, pages, cut, naming, tree)
         await self._runner.down(plan, source.bucket, directory, tree)
 
-    async def _plan_pages(
-        self,
-        source: Location,
-        pages: Pages,
-        cut: str,
-        naming: Naming,
-        tree: TreeOptions,
-        chosen: Filter,
-    ) -> Plan:
-        root = len(listed_root(source))
-        takes = None if chosen.is_open else chosen.takes
-        made = tree.markers and naming is Naming.KEEP
-        async for page in pages:
-            jobs = []
-            for found in page:
-                if takes is not None and not takes(found.name[root:]):
-                    continue
-                if is_marker(found) and not (made and found.name != cut):
-                    self.emit(Skipped(found.name, "directory marker"))
-                else:
-                    jobs.append(download_job(source.bucket, found, cut, naming))
-            yield self._planned(jobs)
-        self.emit(PlanComplete())
+    # Across
 
-    # Both
+    async def _copy_across(
+        self, source: Location, destination: Location, tree: TreeOptions
+    ) -> None:
+        there = self._options.for_source()
+        same_server = there.same_server(self._options)
+        same_key = there.customer_key == self._options.customer_key
+        remote = Remote(self._source_session)
+        pages, cut = await remote.find(source)
+        if pages is None:
+            target = copied_object(source, destination)
+            size = (await remote.there(source)).size
+            plan = self._planner.one(_usable(partial(copy_job, source, size), target))
+            in_place = target == source
+        else:
+            prefix = copied_prefix(source, destination, same_server=same_server)
+            plan = self._planner.copies(source, pages, cut, prefix, tree)
+            in_place = prefix == Location(source.bucket, cut)
+        if in_place and same_server and same_key:
+            raise UsageError(
+                "the source and the destination are the same object", hint="give another name"
+            )
+        await self._runner.across(plan, await self._source(source.bucket), destination.bucket)
 
-    async def _plan_one(self, job: Job) -> Plan:
-        yield self._planned([job])
-        self.emit(PlanComplete())
+    async def _source(self, bucket: str) -> Source:
+        """The bucket that a copy reads."""
+        session = self._source_session
+        same_server = self._options.for_source().same_server(self._options)
+        return Source(await session.objects(bucket), session.retrier, same_server)
 
-    def _planned(self, jobs: list[Job]) -> list[Job]:
-        self.emit(Planned(len(jobs), sum(job.size for job in jobs)))
-        return jobs
+    def _check_sides(self, across: bool) -> None:
+        if self._options.source is not None and not across:
+            raise UsageError(
+                "options of the source are for copies from s3 to s3", hint="leave --source-... out"
+            )
+
+    # All of them
 
     async def _remove(self, bucket: str, pages: Pages, count: int | None = None) -> None:
-        await self._runner.remove(self._plan_removal(pages, count), bucket)
-
-    async def _plan_removal(self, pages: Pages, count: int | None) -> AsyncIterator[list[str]]:
-        if count is not None:
-            self.emit(RemovalPlanned(count))
-            self.emit(PlanComplete())
-        async for page in pages:
-            if count is None:
-                self.emit(RemovalPlanned(len(page)))
-            yield [found.name for found in page]
-        if count is None:
-            self.emit(PlanComplete())
+        await self._runner.remove(self._planner.removals(pages, count), bucket)
 
     async def _file_size(self, path: str) -> int | None:
         return await self._disk.run(_usable, file_size, path)
@@ -374,10 +337,6 @@ class Engine:
 def _filter(tree: TreeOptions, root: str) -> Filter:
     """What takes part of the tree at `root`, whose ignore file is read."""
     return Filter(tree.rules, ignore_lines(root))
-
-
-def _take(found: Iterator[T], count: int) -> list[T]:
-    return list(islice(found, count))
 
 
 def _usable(check: Callable[[A], T], argument: A) -> T:

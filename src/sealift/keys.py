@@ -1,7 +1,7 @@
 """Customer keys: where they come from, what they may be shown as, and the headers they become.
 
-A `CustomerKey` never prints its bytes, cannot be pickled, and gives them out by `headers` alone,
-which only the wire and the control plane call (import-linter holds them to it).
+A `CustomerKey` never prints its bytes, cannot be pickled, and gives them out by `headers` and
+`copy_source_headers` alone, which only the wire calls (import-linter holds them to it).
 Headers: https://docs.aws.amazon.com/AmazonS3/latest/userguide/ServerSideEncryptionCustomerKeys.html
 """
 
@@ -23,6 +23,7 @@ ALGORITHM = "AES256"
 ALGORITHM_HEADER = "x-amz-server-side-encryption-customer-algorithm"
 KEY_HEADER = "x-amz-server-side-encryption-customer-key"
 KEY_MD5_HEADER = "x-amz-server-side-encryption-customer-key-md5"
+COPY_SOURCE_PREFIX = "x-amz-copy-source-"
 
 
 class CustomerKey:
@@ -118,6 +119,13 @@ class CustomerKey:
             (ALGORITHM_HEADER, ALGORITHM),
             (KEY_HEADER, self._base64),
             (KEY_MD5_HEADER, self.md5),
+        )
+
+    def copy_source_headers(self) -> tuple[tuple[str, str], ...]:
+        """The three headers by which CopyObject and UploadPartCopy read a source under this key."""
+        return tuple(
+            (COPY_SOURCE_PREFIX + name.removeprefix("x-amz-"), value)
+            for name, value in self.headers()
         )
 
     def env_lines(self) -> str:

@@ -83,12 +83,15 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class PartDone:
-    """A part that the server has: its ETag, and the CRC64NVME of its bytes as a number."""
+    """A part that the server has: its ETag, and the CRC64NVME of its bytes as a number.
+
+    `crc` is None when the server copied the bytes: nobody here has seen them.
+    """
 
     number: int
     size: int
     etag: str
-    crc: int
+    crc: int | None
 
 
 class RemoteObject(NamedTuple):
@@ -126,15 +129,17 @@ def bare_etag(etag: str) -> str:
 class Direction(enum.Enum):
     UP = "upload"
     DOWN = "download"
+    COPY = "copy"
 
 
 @dataclass(slots=True, eq=False)
 class Job:
     """The planned move of one object.
 
-    `path` is the local file (for a download: relative to the target directory, with `/`),
-    `location` the object, `size` in bytes as the plan saw it, or as it is by now when the file or
-    object was replaced. `moved` counts the bytes moved so far; a screen may poll it.
+    `path` is the local file (for a download: relative to the target directory, with `/`; for a
+    copy: the source's name), `location` the object (for a copy: the new one, made of `source`),
+    `size` in bytes as the plan saw it, or as it is by now when the file or object was replaced.
+    `moved` counts the bytes moved so far; a screen may poll it.
 
     What the finished move found comes last: the object's `etag` as the server wrote it, its
     version in a versioned bucket, the CRC64NVME of all bytes, and the mtime of the file in
@@ -150,6 +155,7 @@ class Job:
     version_id: str | None = None
     crc: int | None = None
     mtime_ns: int | None = None
+    source: Location | None = None
 
 
 class Spread(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sealift.errors import UsageError
 from sealift.keys import CustomerKey
@@ -36,12 +36,27 @@ WHOLE_TREE = TreeOptions()
 
 
 @dataclass(frozen=True, slots=True)
+class SourceOptions:
+    """How the source of an s3-to-s3 copy is reached; complete, nothing is taken from `Options`.
+
+    `customer_key` None means that the source is not sealed.
+    """
+
+    customer_key: CustomerKey | None
+    profile: str | None = None
+    region: str | None = None
+    endpoint_url: str | None = None
+    ca_bundle: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """Settings of an engine. Sizes in bytes, `max_bandwidth` in bytes per second.
 
     `customer_key` None means that objects are neither sealed nor expected to be. `memory` bounds
     the whole process, not only the buffers. `concurrency` None finds the number of requests in
-    flight by itself. The catalogue is kept in `state_directory`, None means the user's own.
+    flight by itself. `source` None means that both sides of an s3-to-s3 copy are reached alike. The
+    catalogue is kept in `state_directory`, None means the user's own.
     """
 
     customer_key: CustomerKey | None
@@ -56,6 +71,26 @@ class Options:
     state_directory: str | None = None
     policy: Policy = field(default_factory=Policy)
     deadlines: Deadlines = field(default_factory=Deadlines)
+    source: SourceOptions | None = None
+
+    def for_source(self) -> Options:
+        """The options by which the source of an s3-to-s3 copy is reached."""
+        source = self.source
+        if source is None:
+            return self
+        return replace(
+            self,
+            customer_key=source.customer_key,
+            profile=source.profile,
+            region=source.region,
+            endpoint_url=source.endpoint_url,
+            ca_bundle=source.ca_bundle,
+            source=None,
+        )
+
+    def same_server(self, other: Options) -> bool:
+        """Whether one server, asked by one identity, has the buckets of both."""
+        return (self.endpoint_url, self.profile) == (other.endpoint_url, other.profile)
 
     def __post_init__(self) -> None:
         if self.concurrency is not None and not 1 <= self.concurrency <= MAX_CONCURRENCY:

@@ -10,7 +10,7 @@ import enum
 import os
 from pathlib import PurePosixPath
 
-from sealift.errors import ObjectError, UnsafeNameError
+from sealift.errors import ObjectError, UnsafeNameError, UsageError
 from sealift.files.walk import FileEntry
 from sealift.model import MAX_NAME_SIZE, MAX_OBJECT_SIZE, Direction, Job, Location, RemoteObject
 
@@ -101,6 +101,31 @@ def download_job(bucket: str, found: RemoteObject, cut: str, naming: Naming) -> 
     """The download of one listed object, with `cut` taken off the front of its name."""
     path = random_name(found.name) if naming is Naming.UUID else found.name.removeprefix(cut)
     return Job(Direction.DOWN, Location(bucket, found.name), path, found.size)
+
+
+def copied_object(source: Location, destination: Location) -> Location:
+    """The object that the single object `source` is copied to."""
+    return file_location(source.name, destination)
+
+
+def copied_prefix(source: Location, destination: Location, *, same_server: bool) -> Location:
+    """Where the objects of the prefix `source` go; `destination` always means a prefix.
+
+    UsageError when the copy would find its own results, again and again.
+    """
+    name = destination.name
+    prefix = destination if not name or name.endswith("/") else destination.child("/")
+    listed, cut = prefix_names(source)
+    inside = prefix.bucket == listed.bucket and prefix.name.startswith(listed.name)
+    if same_server and inside and prefix.name != cut:
+        raise UsageError(f"{prefix} is inside {source}", hint="copy to a prefix beside it")
+    return prefix
+
+
+def copy_job(source: Location, size: int, location: Location) -> Job:
+    """The copy of one object of `size` bytes; ObjectError when S3 cannot hold the new name."""
+    check_name(location.name)
+    return Job(Direction.COPY, location, source.name, size, source=source)
 
 
 def is_marker(found: RemoteObject) -> bool:

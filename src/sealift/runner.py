@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
 import anyio
 
 from sealift.catalogue import Catalogue
+from sealift.copier import Copier, Source
 from sealift.descriptors import files_at_once, worker_limit
 from sealift.download import MAX_RANGE_SIZE, Downloader
 from sealift.errors import LocalFileError, ObjectError, UsageError
@@ -38,7 +39,7 @@ Endless = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Runner:
-    """Runs the plans of one engine, one at a time.
+    """Runs the plans of one engine, one at a time; `sessions` are all that it uses.
 
     `sift` is awaited with each batch before it is moved.
     """
@@ -47,6 +48,7 @@ class Runner:
         self,
         options: Options,
         session: Session,
+        sessions: Collection[Session],
         disk: Disk,
         memory: Memory,
         catalogue: Catalogue,
@@ -54,6 +56,7 @@ class Runner:
     ) -> None:
         self._options = options
         self._session = session
+        self._sessions = sessions
         self._disk = disk
         self._memory = memory
         self._catalogue = catalogue
@@ -97,6 +100,15 @@ class Runner:
         finally:
             target.close()
 
+    async def across(
+        self, plan: Plan, source: Source, bucket: str, sift: Sift | None = None
+    ) -> None:
+        """Copy the objects of `plan` from one bucket to another."""
+        objects = await self._session.objects(bucket)
+        schedule = self._make_schedule(objects)
+        copier = Copier(self._resources(objects, schedule), self._options.part_size, source)
+        await self._run(objects, schedule, plan, _sifted(copier.move, sift))
+
     async def look(self, plan: Plan, bucket: str, see: Move) -> None:
         """Run `see` in the place of moves: for dry runs."""
         objects = await self._session.objects(bucket)
@@ -115,7 +127,7 @@ class Runner:
         output = Output(fd)
         try:
             await self._with(
-                [self._session.keep_credentials], partial(reader.read, source.name, head, output)
+                [self._keep_credentials], partial(reader.read, source.name, head, output)
             )
         finally:
             output.close()
@@ -124,7 +136,7 @@ class Runner:
         """Remove the objects `names`."""
         objects = await self._session.objects(bucket)
         remover = Remover(objects, self._session.retrier, self._reporter)
-        await self._with([self._session.keep_credentials], partial(remover.remove, names))
+        await self._with([self._keep_credentials], partial(remover.remove, names))
 
     async def remove_files(self, names: Sequence[str], directory: str) -> None:
         """Remove the files `names` below `directory`, and directories that this leaves empty."""
@@ -132,6 +144,11 @@ class Runner:
             names, await self._disk.run(_remove_files, directory, names), strict=True
         ):
             self._reporter.emit(Removed(name) if error is None else Failed(name, error))
+
+    async def _keep_credentials(self) -> None:
+        async with anyio.create_task_group() as group:
+            for session in self._sessions:
+                group.start_soon(session.keep_credentials)
 
     def slow_down(self) -> None:
         """A server asked for it."""
@@ -166,7 +183,7 @@ class Runner:
 
         try:
             await self._with(
-                [self._session.keep_credentials, recorder.keep_recording],
+                [self._keep_credentials, recorder.keep_recording],
                 partial(schedule.run, plan, run_batch),
             )
         finally:

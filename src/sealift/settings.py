@@ -71,6 +71,11 @@ def read_settings(
     )
 
 
+def read_key_file(path: str) -> CustomerKey:
+    """The customer key in a file of its own. Raises CustomerKeyError."""
+    return CustomerKey.from_file(path)
+
+
 def _read_env_file(path: str | None) -> dict[str, str]:
     chosen = path or ".env"
     if path is not None and not os.path.isfile(path):

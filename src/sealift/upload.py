@@ -11,54 +11,21 @@ What the server is asked to check depends on what it shows to check:
 
 from __future__ import annotations
 
-import asyncio
-import secrets
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 
-import anyio
-
-from sealift.checksums import Digest, combine
-from sealift.errors import (
-    Cause,
-    IntegrityError,
-    NotSealedError,
-    ObjectError,
-    ReplyError,
-    SealiftError,
-    SourceChangedError,
-)
+from sealift.checksums import Digest
+from sealift.errors import NotSealedError, ObjectError, SourceChangedError
 from sealift.files.source import CHUNK_SIZE, SourceFile, read_each, read_small
 from sealift.metadata import FileFacts, content_type
 from sealift.model import ByteRange, Job, MiB, Part, PartDone, cut_parts, part_size_for
+from sealift.multipart import Multipart, Multiparts, remove_unsealed
 from sealift.resources import Resources, Settle
-from sealift.wire.bucket import MultipartStart
 from sealift.wire.connection import Body
-from sealift.wire.operations import not_sealed_message
 
 # A larger part is not held in memory but read twice: for its checksum, then to be sent. A larger
 # file is a multipart upload, if of one part: its Complete waits until the file proved unchanged.
 MAX_BUFFERED_PART_SIZE = 16 * MiB
-# How long a cancelled run, or a failed object, may take to abort an upload; what is left then stays
-# on the server.
-CANCELLED_ABORT_TIME = 1.5
-FAILED_ABORT_TIME = 10.0
-# How long the removal of an unsealed object is tried, whatever else happens.
-REMOVAL_TIME = 30.0
-
-
-@dataclass(slots=True)
-class _Multipart:
-    """An upload under way. `whole_crc` is what the metadata say, None when the server keeps it."""
-
-    job: Job
-    source: SourceFile
-    upload_id: str
-    marker: str
-    whole_crc: int | None
-    done: list[PartDone] = field(default_factory=list)
 
 
 class Uploader:
@@ -74,6 +41,7 @@ class Uploader:
         self._disk = resources.disk
         self._memory = resources.memory
         self._retrier = resources.retrier
+        self._multiparts = Multiparts(resources)
         self._spread = resources.spread
         self._note_done = resources.note_done
         self._part_size = part_size
@@ -129,7 +97,7 @@ class Uploader:
         try:
             await self._retrier.run(job.location.name, self._put_once, job, failed=failed)
         except NotSealedError as error:
-            await self._remove_unsealed(job, error)
+            await remove_unsealed(self._objects, self._retrier, job.location, error)
             raise
         return True
 
@@ -175,27 +143,6 @@ class Uploader:
         """What the metadata say of a file's mode."""
         return None if self._mode_mask is None else mode & self._mode_mask
 
-    async def _remove_unsealed(self, job: Job, unsealed: NotSealedError) -> None:
-        """What the server took of ours without the customer key must not stay there.
-
-        An interrupt waits for it, though not for long.
-        """
-        location = job.location
-        reason = "no answer in time"
-        with anyio.move_on_after(REMOVAL_TIME, shield=True):
-            try:
-                await self._retrier.run(
-                    location.name, self._objects.delete_object, location.name, unsealed.version_id
-                )
-            except ObjectError as error:
-                reason = str(error)
-            else:
-                return
-        raise NotSealedError(
-            f"{location} is stored UNENCRYPTED and could not be removed",
-            hint=f"remove it yourself ({reason})",
-        ) from None
-
     # Parts
 
     async def _upload_parts(self, job: Job) -> None:
@@ -203,60 +150,43 @@ class Uploader:
         try:
             if source.size != job.size:
                 raise SourceChangedError("the file was changed after it was planned")
-            upload = await self._create(job, source)
-            try:
+            upload, whole_crc = await self._create(job, source)
+            async with self._multiparts.aborted_on_failure(upload):
                 part_size = part_size_for(source.size, self._part_size)
                 await self._spread(
-                    cut_parts(source.size, part_size), partial(self._send_part, upload)
+                    cut_parts(source.size, part_size), partial(self._send_part, upload, source)
                 )
                 await self._disk.run(source.check)
-                await self._complete(upload)
-            except BaseException as error:
-                if not await self._abort(upload, error) and isinstance(error, ObjectError):
-                    error.hint = _joined(error.hint, _left_open(upload))
-                job.moved = 0
-                raise
+                if whole_crc is not None and upload.crc() != whole_crc:
+                    raise SourceChangedError("the file was changed while it was sent")
+                job.mtime_ns = source.mtime_ns
+                await self._multiparts.complete(upload)
         finally:
             source.close()
 
-    async def _create(self, job: Job, source: SourceFile) -> _Multipart:
-        marker, mode = secrets.token_hex(16), self._kept(source.mode)
+    async def _create(self, job: Job, source: SourceFile) -> tuple[Multipart, int | None]:
+        """The upload, and what its metadata say of the whole: None when the server keeps it."""
+        kind = content_type(job.location.name)
+        facts = FileFacts(source.mtime_ns, mode=self._kept(source.mode))
         if self._keeps_whole_crc is not False:
-            facts = FileFacts(source.mtime_ns, None, marker, mode)
-            start = await self._retrier.run(job.location.name, self._create_once, job, facts, True)
-            self._keeps_whole_crc = start.whole_crc
-            if start.whole_crc:
-                return _Multipart(job, source, start.upload_id, marker, None)
-            probe = _Multipart(job, source, start.upload_id, marker, None)
-            if not await self._abort(probe, None):
-                raise ObjectError("cannot abort an upload", hint=_left_open(probe))
+            upload = await self._multiparts.create(job, kind, facts, whole_crc=True)
+            self._keeps_whole_crc = upload.keeps_crc
+            if upload.keeps_crc:
+                return upload, None
+            await self._multiparts.drop(upload)
         async with self._memory.buffer(CHUNK_SIZE) as room:
             digest = await self._disk.run(source.digest, ByteRange(0, source.size), room, False)
-        facts = FileFacts(source.mtime_ns, digest.crc, marker, mode)
-        start = await self._retrier.run(job.location.name, self._create_once, job, facts, False)
-        return _Multipart(job, source, start.upload_id, marker, digest.crc)
+        facts = facts._replace(crc=digest.crc)
+        return await self._multiparts.create(job, kind, facts, whole_crc=False), digest.crc
 
-    async def _create_once(self, job: Job, facts: FileFacts, whole_crc: bool) -> MultipartStart:
-        """Create; when cancelled, await the upload id all the same: nobody else can abort it."""
-        creating = asyncio.ensure_future(
-            self._objects.create_multipart_upload(
-                job.location.name, content_type(job.location.name), facts, whole_crc=whole_crc
-            )
+    async def _send_part(self, upload: Multipart, source: SourceFile, part: Part) -> None:
+        done = await self._retrier.run(
+            upload.job.location.name, self._send_part_once, upload, source, part
         )
-        try:
-            return await asyncio.shield(creating)
-        except asyncio.CancelledError:
-            with anyio.move_on_after(CANCELLED_ABORT_TIME, shield=True), suppress(SealiftError):
-                start = await creating
-                await self._objects.abort_multipart_upload(job.location.name, start.upload_id)
-            raise
-
-    async def _send_part(self, upload: _Multipart, part: Part) -> None:
-        done = await self._retrier.run(upload.job.location.name, self._send_part_once, upload, part)
         upload.done.append(done)
 
-    async def _send_part_once(self, upload: _Multipart, part: Part) -> PartDone:
-        job, source, span = upload.job, upload.source, part.span
+    async def _send_part_once(self, upload: Multipart, source: SourceFile, part: Part) -> PartDone:
+        job, span = upload.job, part.span
         is_held = span.size <= MAX_BUFFERED_PART_SIZE
         # Taken before the request begins: waiting for it amid the request would look like a stall.
         async with self._memory.buffer(span.size if is_held else CHUNK_SIZE) as room:
@@ -284,112 +214,3 @@ class Uploader:
             await self._disk.run(source.read_into, view, position)
             yield view
             position += len(view)
-
-    # The end
-
-    async def _complete(self, upload: _Multipart) -> None:
-        parts = sorted(upload.done, key=lambda part: part.number)
-        crc = combine((part.crc, part.size) for part in parts)
-        if upload.whole_crc is not None and crc != upload.whole_crc:
-            raise SourceChangedError("the file was changed while it was sent")
-        job = upload.job
-        job.crc = crc
-        job.mtime_ns = upload.source.mtime_ns
-        name = job.location.name
-        try:
-            sealed = await self._retrier.run(name, self._complete_once, upload, parts, crc)
-            if not sealed:
-                await self._retrier.run(name, self._confirm_once, upload)
-        except NotSealedError as error:
-            await self._remove_unsealed(job, error)
-            raise
-
-    async def _complete_once(self, upload: _Multipart, parts: list[PartDone], crc: int) -> bool:
-        """Complete, or find that it was completed: True when the object is known to be sealed.
-
-        A lost reply, an error after the fact and a second Complete of a finished upload look alike
-        from here. The marker in the metadata tells: no other upload has it.
-        """
-        job = upload.job
-        kept = crc if upload.whole_crc is None else None
-        try:
-            done = await self._objects.complete_multipart_upload(
-                job.location.name, upload.upload_id, parts, kept
-            )
-        except ObjectError as error:
-            if not _may_be_done(error):
-                raise
-            is_final = isinstance(error, ReplyError) and error.status == 404
-            if not await self._is_done(upload, is_final=is_final):
-                raise
-            return True
-        job.etag = done.etag
-        job.version_id = done.version_id
-        return done.echoed
-
-    async def _is_done(self, upload: _Multipart, *, is_final: bool) -> bool:
-        """Whether the object is there after a failed Complete.
-
-        When the upload is gone (`is_final`) the answer decides, so HEAD is tried until it comes.
-        """
-        try:
-            if is_final:
-                name = upload.job.location.name
-                return await self._retrier.run(name, self._confirm_once, upload)
-            return await self._confirm_once(upload)
-        except NotSealedError:
-            raise
-        except ObjectError:
-            return False
-
-    async def _confirm_once(self, upload: _Multipart) -> bool:
-        """HEAD: whether the object is the one that this upload made, whole and sealed.
-
-        False when it is another one, which says nothing about ours. Raises NotSealedError and
-        IntegrityError when ours is bad.
-        """
-        head = await self._objects.head_object(upload.job.location.name, check_echo=False)
-        if head.facts.marker != upload.marker:
-            return False
-        if not head.sealed:
-            error = NotSealedError(not_sealed_message("CompleteMultipartUpload"))
-            error.version_id = head.version_id
-            raise error
-        if head.size != upload.job.size:
-            raise IntegrityError(
-                f"the server holds {head.size} bytes of {upload.job.size} after Complete",
-                cause=Cause.PERMANENT,
-            )
-        upload.job.etag = head.etag
-        upload.job.version_id = head.version_id
-        return True
-
-    async def _abort(self, upload: _Multipart, error: BaseException | None) -> bool:
-        """Abort after `error`; whether nothing of the upload is left."""
-        cancelled = error is not None and not isinstance(error, Exception)
-        span = CANCELLED_ABORT_TIME if cancelled else FAILED_ABORT_TIME
-        name = upload.job.location.name
-        with anyio.move_on_after(span, shield=True):
-            try:
-                await self._retrier.run(
-                    name, self._objects.abort_multipart_upload, name, upload.upload_id
-                )
-            except SealiftError:
-                return False
-            return True
-        return False
-
-
-def _left_open(upload: _Multipart) -> str:
-    return f"the unfinished upload {upload.upload_id} is still on the server"
-
-
-def _joined(*hints: str) -> str:
-    return "; ".join(filter(None, hints))
-
-
-def _may_be_done(error: ObjectError) -> bool:
-    """Whether a failed Complete may have completed all the same."""
-    if isinstance(error, ReplyError):
-        return error.status >= 500 or error.code == "NoSuchUpload"
-    return error.cause in (Cause.RESET, Cause.STALLED, Cause.GARBLED, Cause.BAD_DIGEST)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from sealift.cli import commands, quick
 from sealift.cli.app import app
-from sealift.cli.shared import Shared
+from sealift.cli.shared import SAME_SIDE, Shared
 from sealift.cli.syncing import Syncing
 from sealift.cli.tree import Tree
 from sealift.plan import Naming
@@ -24,6 +24,7 @@ from sealift.plan import Naming
 OPTIONS = [f"--{field.name.replace('_', '-')}" for field in fields(Shared)]
 WORDS = [
     *commands.COMMANDS, *OPTIONS, *OPTIONS, "demo", "-j", "-q", "--help", "-h", "--version",
+    "--source-region", "--source-key-file",
     "--names", "--", "-", "", "8", "0", "-5", "08", "+8", "1_000", "8.0", "many", "x", "s3://b/ü ",
     "a=b", "-j8", "--region=x", "--quiet=1", "--no-quiet", "uuid", "\udcff", "--prof", "٣",
     "9999999999", "--recursive", "--yes", "-y", "--summarize", "--dry-run",
@@ -54,15 +55,15 @@ def by_typer(words: list[str]) -> quick.Line | None:
 def filled(line: quick.Line) -> quick.Line:
     """With the defaults of the arguments that were left out."""
     defaults = {
-        "cp": [Tree()],
+        "cp": [Tree(), SAME_SIDE],
         "restore": ["tmp/", Naming.KEEP, Tree()],
         "ls": [None, False, False, False],
         "rm": [False, False, False],
-        "sync": [Tree(), Syncing()],
+        "sync": [Tree(), Syncing(), SAME_SIDE],
     }.get(line.command, [None, None])
     count = {
-        "put": 2, "get": 2, "cp": 3, "restore": 4, "ls": 4, "stat": 1, "cat": 1, "rm": 4,
-        "sync": 4,
+        "put": 2, "get": 2, "cp": 4, "restore": 4, "ls": 4, "stat": 1, "cat": 1, "rm": 4,
+        "sync": 5,
     }[line.command]  # fmt: skip
     given_count = len(line.arguments)
     missing = defaults[given_count - count :] if given_count < count else []

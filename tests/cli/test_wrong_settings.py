@@ -135,7 +135,9 @@ def test_env(
 @pytest.mark.parametrize(
     ("words", "pattern"),
     [
-        (("cp", "s3://a/x", "s3://b/y"), "from s3 to s3 is not there yet; "),
+        (("cp", "name.bin", URI, "--source-region", "x"), "copies from s3 to s3; leave"),
+        (("cp", URI, "back", "--source-region", "x"), "copies from s3 to s3; leave"),
+        (("cp", URI, URI, "--source-key-file", "missing"), "cannot read the key file missing"),
         (("cp", "name.bin", "other"), "neither side is an s3:// URI; write s3://BUCKET/NAME"),
         (("cp", "name.bin", "s3://"), "names no bucket"),
         (("cp", "missing", URI), "cannot read missing: No such file"),

@@ -131,7 +131,7 @@ class Site:
         anyio.run(work)
         return heard
 
-    def copy(self, source: object, destination: object, **changes: Any) -> Record:
+    def copy(self, source: object, destination: object, /, **changes: Any) -> Record:
         """`Engine.copy`; both sides as text, for a trailing `/` means something."""
         return self.run(lambda engine: engine.copy(str(source), str(destination)), **changes)
 

@@ -89,6 +89,13 @@ def given_key_md5(headers: Mapping[str, str], dialect: Dialect, *, secure: bool)
     return key_md5
 
 
+def source_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """The header triple of a copy's source as one of a read."""
+    start = "x-amz-copy-source-"
+    return {f"x-amz-{name.removeprefix(start)}": value for name, value in headers.items()
+            if name.startswith(start + "server-side-")}  # fmt: skip
+
+
 def check_read(stored: str | None, given: str | None, dialect: Dialect) -> None:
     """May a GET or HEAD with the `given` key see an object sealed under `stored`?"""
     if stored == given or (dialect == "ceph" and stored is None):

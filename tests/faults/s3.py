@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import formatdate
+from urllib.parse import unquote
 
-from .customer import Dialect, S3Error, check_part, check_read, echo, given_key_md5
+from .customer import Dialect, S3Error, check_part, check_read, echo, given_key_md5, source_headers
 from .digests import check_digests, crc64nvme, echo_checksums, full_object
 from .listing import iso, list_objects, list_parts, list_uploads
 from .messages import Reply, Request, element, text, xml_reply
@@ -185,6 +186,44 @@ class S3:
             reply |= full_object(stored.crc64nvme)
         return Reply(200, reply, stored.body)
 
+    def _copy_source(self, request: Request) -> Stored:
+        """The object a copy reads, under the key that the request names for it."""
+        bucket, _, name = unquote(request.headers["x-amz-copy-source"]).lstrip("/").partition("/")
+        stored = self.objects.get((bucket, name))
+        if stored is None:
+            raise _no_such_key(request)
+        if self.dialect == "aws":
+            headers = source_headers(request.headers)
+            given = given_key_md5(headers, self.dialect, secure=self.secure)
+            check_read(stored.customer_key_md5, given, self.dialect)
+        if request.headers.get("x-amz-copy-source-if-match", "*").strip('"') not in (
+            stored.etag, "*",
+        ):  # fmt: skip
+            raise _precondition()
+        return stored
+
+    def _copy_object(self, request: Request) -> Reply:
+        """Ceph 16 copies no sealed objects, and seals no copies."""
+        key_md5, source = self._given_key(request), self._copy_source(request)
+        if self.dialect == "ceph":
+            if source.customer_key_md5 is not None:
+                raise S3Error(501, "NotImplemented")
+            key_md5 = None
+        stored = self.store(request.bucket, request.name, source.body, source.headers, key_md5)
+        return _copied("CopyObjectResult", stored).but(**echo(key_md5))
+
+    def _copy_part(self, request: Request) -> Reply:
+        """Ceph 16 reads the source under the upload's key, and does not echo it."""
+        upload, source = self._upload_of(request), self._copy_source(request)
+        check_part(upload.customer_key_md5, self._given_key(request), self.dialect)
+        if self.dialect == "ceph" and source.customer_key_md5 is not None:
+            check_read(source.customer_key_md5, upload.customer_key_md5, self.dialect)
+        first, last = parse_range(request.headers["x-amz-copy-source-range"], source.size)
+        part = self._sealed(source.body[first : last + 1], {}, upload.customer_key_md5)
+        upload.parts[request.part or 0] = part
+        shown = echo(upload.customer_key_md5) if self.dialect == "aws" else {}
+        return _copied("CopyPartResult", part).but(**shown)
+
     def _delete_object(self, request: Request) -> Reply:
         self.objects.pop((request.bucket, request.name), None)
         return Reply(204)
@@ -311,6 +350,10 @@ class S3:
             self.store(bucket, name, body, old.headers, key_md5)
 
 
+def _copied(tag: str, stored: Stored) -> Reply:
+    return xml_reply(200, element(tag, text("ETag", f'"{stored.etag}"')))
+
+
 def _precondition() -> S3Error:
     message = "At least one of the pre-conditions you specified did not hold"
     return S3Error(412, "PreconditionFailed", message)
@@ -325,6 +368,8 @@ _SERVED: Mapping[str, Callable[[S3, Request], Reply]] = {
     "PutObject": S3._put_object,
     "GetObject": S3._read_object,
     "HeadObject": S3._read_object,
+    "CopyObject": S3._copy_object,
+    "UploadPartCopy": S3._copy_part,
     "DeleteObject": S3._delete_object,
     "DeleteObjects": S3._delete_objects,
     "CreateMultipartUpload": S3._create_upload,

@@ -126,6 +126,14 @@ def test_headers_are_those_of_s3(customer_key: CustomerKey) -> None:
     assert [name for name, _ in headers] == sorted(name for name, _ in headers)
 
 
+def test_headers_of_a_copy_source_are_those_of_s3(customer_key: CustomerKey) -> None:
+    assert dict(customer_key.copy_source_headers()) == {
+        "x-amz-copy-source-server-side-encryption-customer-algorithm": "AES256",
+        "x-amz-copy-source-server-side-encryption-customer-key": TEXT,
+        "x-amz-copy-source-server-side-encryption-customer-key-md5": MD5,
+    }
+
+
 def test_env_lines_read_back(customer_key: CustomerKey) -> None:
     lines = dict(line.split("=", 1) for line in customer_key.env_lines().splitlines())
     again = CustomerKey.from_base64(

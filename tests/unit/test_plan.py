@@ -9,12 +9,15 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from sealift.errors import UnsafeNameError
+from sealift.errors import UnsafeNameError, UsageError
 from sealift.files.walk import FileEntry
 from sealift.model import Direction, Location, RemoteObject
 from sealift.plan import (
     Naming,
     check_name,
+    copied_object,
+    copied_prefix,
+    copy_job,
     download_job,
     file_location,
     is_marker,
@@ -160,3 +163,41 @@ def test_the_limit_is_1024_bytes_of_utf8(name: str) -> None:
         assert not fits
     else:
         assert fits
+
+
+@pytest.mark.parametrize(
+    ("source", "destination", "prefix"),
+    [
+        ("p/", "q", "q/"),
+        ("p/", "q/", "q/"),
+        ("p", "", ""),
+        ("p", "p2", "p2/"),
+        ("p/", "p", "p/"),
+        ("", "", ""),
+        ("p/q/", "p/", "p/"),
+    ],
+)
+def test_where_the_objects_of_a_prefix_go(source: str, destination: str, prefix: str) -> None:
+    here = copied_prefix(Location("b", source), Location("b", destination), same_server=True)
+    assert here == Location("b", prefix)
+
+
+@pytest.mark.parametrize(("source", "destination"), [("p/", "p/q"), ("p", "p"), ("", "q")])
+def test_a_prefix_does_not_go_into_itself(source: str, destination: str) -> None:
+    with pytest.raises(UsageError, match="is inside"):
+        copied_prefix(Location("b", source), Location("b", destination), same_server=True)
+    copied_prefix(Location("b", source), Location("c", destination), same_server=True)
+    copied_prefix(Location("b", source), Location("b", destination), same_server=False)
+
+
+def test_a_copy_keeps_the_name_below_a_prefix() -> None:
+    source = Location("b", "p/a")
+    assert copied_object(source, Location("c")) == Location("c", "a")
+    assert copied_object(source, Location("c", "q/")) == Location("c", "q/a")
+    assert copied_object(source, Location("c", "q")) == Location("c", "q")
+    job = copy_job(source, 3, Location("c", "q"))
+    assert (job.direction, job.location, job.source) == (
+        Direction.COPY, Location("c", "q"), source,
+    )  # fmt: skip
+    with pytest.raises(UnsafeNameError):
+        copy_job(source, 3, Location("c", "x" * 1025))

@@ -31,13 +31,14 @@ from sealift.errors import (
     IntegrityError,
     NetworkError,
     NotSealedError,
+    ObjectChangedError,
     ProtocolError,
     ReplyError,
     WrongCustomerKeyError,
 )
 from sealift.keys import CustomerKey
 from sealift.metadata import FileFacts
-from sealift.model import PartDone
+from sealift.model import ByteRange, Location, Part, PartDone
 from sealift.tls import client_context
 from sealift.wire.address import Server
 from sealift.wire.bucket import BucketClient
@@ -405,3 +406,65 @@ async def test_a_bucket_has_one_scope(netloc: str, base_path: str, scope: str) -
     reached = Bucket(netloc, base_path, "eu-west-1", "b.c")
     assert BucketClient(pool, reached, Identity(Credentials("AK", "SK")), None).scope == scope
     pool.close()
+
+
+# Copies
+
+
+@pytest.mark.parametrize("key", [OTHER_KEY, None], ids=["sealed", "plain"])
+async def test_a_copy_carries_both_keys(
+    server: FaultServer, certificate: Certificate, key: bytes | None
+) -> None:
+    server.store(NAME, DATA, customer_key=key)
+    other = None if key is None else CustomerKey(key)
+    async with (
+        open_client(server, certificate) as client,
+        open_client(server, certificate, key=other) as source,
+    ):
+        start = await client.create_multipart_upload("b", None, FACTS, whole_crc=False)
+        location = Location("bucket", NAME)
+        etag = (await source.head_object(NAME)).etag
+        assert await client.copy_object("a", source, location)
+        part = Part(1, ByteRange(2, 9))
+        assert await client.copy_part("b", start.upload_id, part, source, location, etag)
+        with pytest.raises(ObjectChangedError):
+            await client.copy_part("b", start.upload_id, part, source, location, '"other"')
+    (whole,), (piece, _) = server.seen("CopyObject"), server.seen("UploadPartCopy")
+    for sent in (whole, piece):
+        assert_signed(sent)
+        assert sent.headers["x-amz-copy-source"] == "/bucket/a%20b/%C3%BC%2B%26"
+        assert sent.headers[SEAL + "key-md5"] == CUSTOMER_KEY.md5
+        shown = sent.headers.get(SEAL.replace("x-amz-", "x-amz-copy-source-") + "key-md5")
+        assert shown == (None if other is None else other.md5)
+        assert sent.headers["content-length"] == "0"
+    assert whole.headers["x-amz-metadata-directive"] == "COPY"
+    assert piece.headers["x-amz-copy-source-range"] == "bytes=2-8"
+    assert piece.headers["x-amz-copy-source-if-match"] == etag
+    assert server.objects["bucket", "a"].customer_key_md5 == CUSTOMER_KEY.md5
+    assert server.s3.uploads[start.upload_id].parts[1].body == DATA[2:9]
+
+
+async def test_what_describes_an_object_is_carried(
+    server: FaultServer, certificate: Certificate
+) -> None:
+    described = {
+        "x-amz-meta-mtime": "1.5",
+        "x-amz-meta-100%s": "two  spaces, 100%",
+        "content-type": "text/x",
+        "content-disposition": 'attachment; filename="a  b"',
+    }
+    own = {"x-amz-meta-sealift-id": "mark", "x-amz-meta-sealift-crc64nvme": encode(crc64(DATA))}
+    server.store("a", DATA, customer_key=KEY, headers=described | own)
+    async with open_client(server, certificate) as client:
+        head = await client.head_object("a")
+        assert head.carried == described
+        digest = Digest(DATA, with_md5=False)
+        await client.put_object(
+            "b", memoryview(DATA), len(DATA), digest, None, FileFacts(), None, head.carried
+        )
+        await client.create_multipart_upload("c", None, FACTS, head.carried, whole_crc=True)
+    for operation in ("PutObject", "CreateMultipartUpload"):
+        (sent,) = server.seen(operation)
+        assert_signed(sent)
+        assert sent.headers.items() >= described.items() - {("x-amz-meta-mtime", "1.5")}
+    assert server.objects["bucket", "b"].headers == described

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from sealift import __version__
-from sealift.cli.shared import Shared
+from sealift.cli.shared import Shared, SourceSide
 from sealift.cli.syncing import Syncing
 from sealift.cli.tree import Tree
 from sealift.cli.typed import Command, with_options
@@ -81,12 +81,13 @@ def cp(
     shared: Shared,
     tree: Tree,
     src: Annotated[str, typer.Argument(help="File, directory, object or prefix.")],
-    dst: Annotated[str, typer.Argument(help="Where it goes; one of the two is an s3:// URI.")],
+    dst: Annotated[str, typer.Argument(help="Where it goes; an s3:// URI if SRC is none.")],
+    side: SourceSide,
 ) -> None:
-    """Copy a file, tree, object or prefix, up or down. A trailing / means "the contents"."""
+    """Copy a file, tree, object or prefix, up, down, across. A trailing / means "the contents"."""
     from sealift.cli import commands
 
-    commands.cp(shared, src, dst, tree)
+    commands.cp(shared, src, dst, tree, side)
 
 
 @app.command(cls=Command)
@@ -116,11 +117,12 @@ def sync(
     syncing: Syncing,
     src: Annotated[str, typer.Argument(help="Directory, or s3://BUCKET/PREFIX: its contents.")],
     dst: Annotated[str, typer.Argument(help="What is made like it.")],
+    side: SourceSide,
 ) -> None:
-    """Move what differs, up or down; a second run moves nothing."""
+    """Move what differs, up, down or across; a second run moves nothing."""
     from sealift.cli import commands
 
-    commands.sync(shared, src, dst, tree, syncing)
+    commands.sync(shared, src, dst, tree, syncing, side)
 
 
 @app.command()

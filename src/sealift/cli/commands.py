@@ -9,8 +9,15 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from sealift.cli.running import answer_of, execute, execute_quietly, fail, usage_checked
-from sealift.cli.shared import Shared
+from sealift.cli.running import (
+    answer_of,
+    execute,
+    execute_quietly,
+    fail,
+    source_options,
+    usage_checked,
+)
+from sealift.cli.shared import SAME_SIDE, Shared, SourceSide
 from sealift.cli.syncing import Syncing
 from sealift.cli.tree import Tree
 from sealift.engine import Engine
@@ -50,15 +57,17 @@ def get(shared: Shared, uri: str | None = None, dest: str | None = None) -> NoRe
     execute(shared, settings, command, heading=f"get {location}", answer=paths)
 
 
-def cp(shared: Shared, src: str, dst: str, tree: Tree = _WHOLE) -> NoReturn:
-    """Copy a file, tree, object or prefix, up or down."""
+def cp(
+    shared: Shared, src: str, dst: str, tree: Tree = _WHOLE, side: SourceSide = SAME_SIDE
+) -> NoReturn:
+    """Copy a file, tree, object or prefix, up, down or across."""
     with usage_checked(shared) as settings:
-        pass
+        source = source_options(side, shared, settings)
 
     async def command(engine: Engine) -> None:
         await engine.copy(src, dst, tree.options())
 
-    execute(shared, settings, command, heading=f"cp {src} to {dst}")
+    execute(shared, settings, command, heading=f"cp {src} to {dst}", source=source)
 
 
 def restore(
@@ -79,17 +88,30 @@ def restore(
 
 
 def sync(
-    shared: Shared, src: str, dst: str, tree: Tree = _WHOLE, syncing: Syncing = _SYNCING
+    shared: Shared,
+    src: str,
+    dst: str,
+    tree: Tree = _WHOLE,
+    syncing: Syncing = _SYNCING,
+    side: SourceSide = SAME_SIDE,
 ) -> NoReturn:
-    """Move what differs, up or down."""
+    """Move what differs, up, down or across."""
     with usage_checked(shared) as settings:
         options = syncing.options()
+        source = source_options(side, shared, settings)
 
     async def command(engine: Engine) -> None:
         await engine.sync(src, dst, options, tree.options())
 
     doing = "sync, dry run," if options.dry_run else "sync"
-    execute(shared, settings, command, heading=f"{doing} {src} to {dst}", dry_run=options.dry_run)
+    execute(
+        shared,
+        settings,
+        command,
+        heading=f"{doing} {src} to {dst}",
+        dry_run=options.dry_run,
+        source=source,
+    )
 
 
 def ls(

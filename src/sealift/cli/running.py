@@ -19,7 +19,7 @@ from typing import Any, NoReturn, TypeVar
 
 import anyio
 
-from sealift.cli.shared import Shared
+from sealift.cli.shared import SAME_SIDE, Shared, SourceSide
 from sealift.console import open_console
 from sealift.console.log import LogReporter
 from sealift.console.screen import drop_stdout
@@ -29,8 +29,8 @@ from sealift.engine import Engine
 from sealift.errors import Interrupted, LocalFileError, ObjectError, SealiftError, UsageError
 from sealift.events import Fanout, Reporter
 from sealift.model import DEFAULT_PART_SIZE, parse_size
-from sealift.options import DEFAULT_MEMORY, Options
-from sealift.settings import KEY_MD5_NAME, KEY_NAME, Settings, read_settings
+from sealift.options import DEFAULT_MEMORY, Options, SourceOptions
+from sealift.settings import KEY_MD5_NAME, KEY_NAME, Settings, read_key_file, read_settings
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -65,13 +65,14 @@ def execute(
     answer: Sequence[str] = (),
     dry_run: bool = False,
     sealed: bool = True,
+    source: SourceOptions | None = None,
 ) -> NoReturn:
     """Run a transfer under a console; print the `answer` lines that it left; exit.
 
     A dry run prints what would happen on stdout, and has no bars.
     """
     try:
-        options = make_options(shared, settings, sealed=sealed)
+        options = make_options(shared, settings, sealed=sealed, source=source)
         with open_console(
             quiet=shared.quiet,
             json=shared.json,
@@ -151,7 +152,9 @@ def fail(error: SealiftError) -> NoReturn:
     raise SystemExit(EXIT_FAILED if isinstance(error, ObjectError) else EXIT_USAGE)
 
 
-def make_options(shared: Shared, settings: Settings, *, sealed: bool) -> Options:
+def make_options(
+    shared: Shared, settings: Settings, *, sealed: bool, source: SourceOptions | None = None
+) -> Options:
     """The engine's options from flags and settings. Raises UsageError."""
     return Options(
         customer_key=settings.require_customer_key() if sealed else None,
@@ -163,6 +166,25 @@ def make_options(shared: Shared, settings: Settings, *, sealed: bool) -> Options
         part_size=parse_size(shared.part_size) if shared.part_size else DEFAULT_PART_SIZE,
         memory=parse_size(shared.memory) if shared.memory else DEFAULT_MEMORY,
         max_bandwidth=parse_size(shared.max_bandwidth) if shared.max_bandwidth else None,
+        source=source,
+    )
+
+
+def source_options(side: SourceSide, shared: Shared, settings: Settings) -> SourceOptions | None:
+    """How the source of a copy is reached, what was not given as the destination is.
+
+    None when nothing was given. Raises CustomerKeyError.
+    """
+    if side == SAME_SIDE:
+        return None
+    return SourceOptions(
+        customer_key=settings.require_customer_key()
+        if side.source_key_file is None
+        else read_key_file(side.source_key_file),
+        profile=side.source_profile or shared.profile or settings.profile,
+        region=side.source_region or shared.region,
+        endpoint_url=side.source_endpoint_url or shared.endpoint_url,
+        ca_bundle=side.source_ca_bundle or shared.ca_bundle,
     )
 
 

@@ -1,6 +1,7 @@
-"""The options that every command takes, before or after its name.
+"""Groups of options: those that every command takes, and those of the source of a copy.
 
-They are the fields of `Shared`, each written once. Their annotations are for typer: `typed` has it
+`Shared` goes before or after a command's name, `SourceSide` after it. They are the fields of these
+classes, each written once. Their annotations are for typer: `typed` has it
 read them, and nothing is loaded for them here.
 """
 
@@ -68,3 +69,27 @@ class Shared:
             if (value := getattr(self, field.name)) != field.default
         }
         return replace(earlier, **given)
+
+
+@dataclass(frozen=True)
+class SourceSide:
+    """How the source of an s3-to-s3 copy is reached, as typed; None: as the destination is."""
+
+    source_endpoint_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="Endpoint of the source, s3 to s3.")
+    ] = None
+    source_profile: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Profile of the source.")
+    ] = None
+    source_region: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Region of the source's bucket.")
+    ] = None
+    source_ca_bundle: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Certificates to trust for the source.")
+    ] = None
+    source_key_file: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Customer key of the source.")
+    ] = None
+
+
+SAME_SIDE = SourceSide()

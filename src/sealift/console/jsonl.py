@@ -4,8 +4,8 @@ Every line has `event`; `name` is the object's name as the run reports it, unesc
 file name that are not UTF-8 appear as lone surrogates `\udc80` to `\udcff` (PEP 383). Sizes are in
 bytes, times in seconds. Readers must ignore events and fields they do not know.
 
-    {"event": "done", "name": str, "location": "s3://...", "direction": "upload" | "download",
-     "size": int, "checked": bool}         + "note": str if there is one
+    {"event": "done", "name": str, "location": "s3://...", "size": int, "checked": bool,
+     "direction": "upload" | "download" | "copy"}         + "note": str if there is one
     {"event": "removed", "name": str}
     {"event": "failed", "name": str, "error": str, "hint": str, "cause": str | null, "type": str}
     {"event": "skipped", "name": str, "reason": str}
@@ -20,11 +20,11 @@ bytes, times in seconds. Readers must ignore events and fields they do not know.
      "planned_removal_count": int, "removed_count": int,
      "skipped": {reason: int}, "unchanged_count": int, "unchanged_size": int, "retry_count": int}
 
-`checked`: a checksum stored with the object agreed. `cause`: the name of an `errors.Cause` in
-lower case (`throttled`, `reset`, `permanent`, ...). `type`: the class of the error. `attempt`
-counts from 1, the first. The summary is the last line, once, also when the run was interrupted;
-`stopped` means that an error ended it, which is then in `error`. `version` grows when a field goes
-or changes its meaning.
+`checked`: a checksum of every byte was compared; a copy that the server made itself is not.
+`cause`: the name of an `errors.Cause` in lower case (`throttled`, `reset`, `permanent`, ...).
+`type`: the class of the error. `attempt` counts from 1, the first. The summary is the last line,
+once, also when the run was interrupted; `stopped` means that an error ended it, which is then in
+`error`. `version` grows when a field goes or changes its meaning.
 """
 
 from __future__ import annotations

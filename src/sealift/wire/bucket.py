@@ -1,8 +1,8 @@
 """The rarer requests to a bucket, each one attempt: what comes before and after an object's bytes.
 
-`reach`, HeadObject, DeleteObject, DeleteObjects, and Create-, Complete- and AbortMultipartUpload.
-The customer key goes on every request that S3 lets carry it. See `operations` for what all
-requests share.
+`reach`, HeadObject, DeleteObject, DeleteObjects, Create-, Complete- and AbortMultipartUpload,
+CopyObject and UploadPartCopy. The customer key goes on every request that S3 lets carry it. See
+`operations` for what all requests share.
 """
 
 from __future__ import annotations
@@ -17,34 +17,30 @@ from sealift.checksums import Digest, encode
 from sealift.errors import (
     IntegrityError,
     NotSealedError,
+    ObjectChangedError,
     ObjectError,
     ProtocolError,
     ReplyError,
     WrongCustomerKeyError,
 )
-from sealift.keys import KEY_MD5_HEADER
+from sealift.keys import COPY_SOURCE_PREFIX, KEY_MD5_HEADER
 from sealift.metadata import PREFIX, FileFacts
-from sealift.model import KiB, PartDone
+from sealift.model import KiB, Location, Part, PartDone
 from sealift.replies import http_seconds
 from sealift.wire.deletion import delete_lists, failures_in, fits_in_xml
+from sealift.wire.heads import CRC_HEADER, carried_headers, facts_of
 from sealift.wire.http1 import Head
 from sealift.wire.listing import parse_page
-from sealift.wire.multipart import completed_etag, is_error, part_list, upload_id
-from sealift.wire.operations import (
-    CRC_HEADER,
-    MAX_PAGE_SIZE,
-    Headers,
-    ObjectClient,
-    error_of,
-    facts_of,
-)
+from sealift.wire.multipart import is_error, named_etag, part_list, upload_id
+from sealift.wire.operations import MAX_PAGE_SIZE, REPLACED, Headers, ObjectClient, error_of
 from sealift.wire.receiving import Reply
-from sealift.wire.sigv4 import query_string
+from sealift.wire.sigv4 import query_string, uri_path
 
 # The replies to Create and Complete are below 4 KiB, and a listing of no names is.
 ROOM_SIZE = 64 * KiB
 # Requests in flight for the names of one `delete_objects` that go one by one.
 SINGLE_DELETES = 16
+_KEY_MD5_HEADERS = {KEY_MD5_HEADER, COPY_SOURCE_PREFIX + KEY_MD5_HEADER.removeprefix("x-amz-")}
 _CHECKSUM_TYPE = "x-amz-checksum-type"
 _WHOLE = "FULL_OBJECT"
 # Of each partition that has S3 at hosts of its own: https://docs.aws.amazon.com/general/latest/gr/s3.html
@@ -55,7 +51,8 @@ _AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn")
 class HeadFacts:
     """What HEAD says of an object. `modified` in seconds since the epoch.
 
-    `sealed` says that the reply echoed the customer key that was sent (or that none was sent).
+    `sealed` says that the reply echoed the customer key that was sent (or that none was sent);
+    `carried` describes a copy as this object is.
     """
 
     size: int
@@ -67,6 +64,7 @@ class HeadFacts:
     key_md5: str | None
     facts: FileFacts
     sealed: bool
+    carried: Headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +143,7 @@ class BucketClient(ObjectClient):
             key_md5=head.get(KEY_MD5_HEADER.encode()),
             facts=facts_of(head),
             sealed=self._echoed(head),
+            carried=carried_headers(head),
         )
 
     async def _told_by_get(self, path: str, bare: ReplyError) -> ObjectError:
@@ -226,12 +225,23 @@ class BucketClient(ObjectClient):
     # Multipart uploads
 
     async def create_multipart_upload(
-        self, name: str, content_type: str | None, facts: FileFacts, *, whole_crc: bool
+        self,
+        name: str,
+        content_type: str | None,
+        facts: FileFacts,
+        carried: Headers | None = None,
+        *,
+        whole_crc: bool,
     ) -> MultipartStart:
-        """CreateMultipartUpload; with `whole_crc` the server is asked to keep the whole's CRC."""
+        """CreateMultipartUpload; with `whole_crc` the server is asked to keep the whole's CRC.
+
+        `carried` describes the object further; see `heads.carried_headers`.
+        """
         headers = self._seal | {PREFIX + key: value for key, value in facts.metadata().items()}
         if content_type is not None:
             headers["content-type"] = content_type
+        if carried is not None:
+            headers |= carried
         if whole_crc:
             headers |= {"x-amz-checksum-algorithm": "CRC64NVME", _CHECKSUM_TYPE: _WHOLE}
         reply, body = await self._ask(
@@ -266,7 +276,7 @@ class BucketClient(ObjectClient):
             headers,
             part_list(parts, with_crc=crc is not None),
         )
-        etag = completed_etag(body)
+        etag = named_etag(body)
         if etag is None:  # an empty or foreign body (measured: three peers call it success)
             raise IntegrityError("CompleteMultipartUpload: the reply names no ETag")
         version_id = reply.head.get(b"x-amz-version-id")
@@ -281,6 +291,58 @@ class BucketClient(ObjectClient):
             if error.status != 404:
                 raise
 
+    # Copies on the server
+
+    async def copy_object(self, name: str, source: BucketClient, location: Location) -> str:
+        """CopyObject of `location`, which `source` reads, with its metadata; returns the ETag.
+
+        Both customer keys go along, each for its side. At most 5 GiB; both buckets on this server.
+        NotSealedError: an object is there, and not under the customer key.
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
+        """
+        headers = source.copy_source(location) | {"x-amz-metadata-directive": "COPY"}
+        return await self._copy("CopyObject", self._path(name), "", headers)
+
+    async def copy_part(
+        self,
+        name: str,
+        upload_id: str,
+        part: Part,
+        source: BucketClient,
+        location: Location,
+        etag: str,
+    ) -> str:
+        """UploadPartCopy of a range of the version `etag` of `location`; returns the part's ETag.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPartCopy.html
+        """
+        query = query_string([("partNumber", str(part.number)), ("uploadId", upload_id)])
+        headers = source.copy_source(location) | {
+            "x-amz-copy-source-if-match": etag,
+            "x-amz-copy-source-range": part.span.header(),
+        }
+        return await self._copy("UploadPartCopy", self._path(name), query, headers)
+
+    def copy_source(self, location: Location) -> Headers:
+        """The headers that name an object of this bucket as a copy's source, under its key."""
+        key = self._customer_key
+        headers = {} if key is None else dict(key.copy_source_headers())
+        return headers | {"x-amz-copy-source": f"/{location.bucket}/{uri_path(location.name)}"}
+
+    async def _copy(self, operation: str, path: str, query: str, headers: Headers) -> str:
+        sealed = self._seal | headers
+        try:
+            reply, body = await self._ask(operation, "PUT", path, query, sealed, b"")
+        except ReplyError as error:
+            if error.status == 412:
+                raise ObjectChangedError(REPLACED) from None
+            raise
+        self._check_echo(operation, reply.head)
+        etag = named_etag(body)
+        if etag is None:
+            raise IntegrityError(f"{operation}: the reply names no ETag")
+        return etag
+
     # All of them
 
     async def _ask(
@@ -294,7 +356,7 @@ class BucketClient(ObjectClient):
         room: memoryview | None = None,
     ) -> tuple[Reply, bytes]:
         """The reply to a request and its body; an error, also one of status 200, is raised."""
-        sealed = KEY_MD5_HEADER in headers
+        sealed = not _KEY_MD5_HEADERS.isdisjoint(headers)
         size = None if content is None else len(content)
         request = self._request(method, path, query, headers, size)
         if room is None:

@@ -1,8 +1,8 @@
-"""The XML documents of multipart uploads. Pure.
+"""The XML documents of multipart uploads and of copies. Pure.
 
-Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html and
-API_CreateMultipartUpload.html. Of a reply one field is wanted, so no parser is fed with a
-stranger's bytes.
+Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html,
+API_CreateMultipartUpload.html, API_CopyObject.html and API_UploadPartCopy.html. Of a reply one
+field is wanted, so no parser is fed with a stranger's bytes.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def part_list(parts: Sequence[PartDone], *, with_crc: bool) -> bytes:
     """The body of CompleteMultipartUpload; `with_crc` names the CRC64NVME of every part."""
     entries = [
         f"<Part><PartNumber>{part.number}</PartNumber><ETag>{escaped(part.etag)}</ETag>"
-        + (f"<ChecksumCRC64NVME>{encode(part.crc)}</ChecksumCRC64NVME></Part>" if with_crc
-           else "</Part>")
+        + (f"<ChecksumCRC64NVME>{encode(part.crc)}</ChecksumCRC64NVME></Part>"
+           if with_crc and part.crc is not None else "</Part>")
         for part in parts
     ]  # fmt: skip
     return (
@@ -43,8 +43,8 @@ def upload_id(body: bytes) -> str:
     return _text(found[1])
 
 
-def completed_etag(body: bytes) -> str | None:
-    """The ETag in the reply to CompleteMultipartUpload, or None: then it is no success."""
+def named_etag(body: bytes) -> str | None:
+    """The ETag in the reply to CompleteMultipartUpload or a copy; None: then it is no success."""
     found = _ETAG.search(body)
     return None if found is None else _text(found[1])
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hmac
 import mmap
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,10 +32,11 @@ from sealift.errors import (
     UnsafeNameError,
 )
 from sealift.keys import ALGORITHM, ALGORITHM_HEADER, KEY_MD5_HEADER, CustomerKey
-from sealift.metadata import CRC, MARKER, MODE, MTIME, PREFIX, FileFacts
+from sealift.metadata import PREFIX, FileFacts
 from sealift.model import ByteRange, MiB
-from sealift.replies import http_seconds, parse_error_body, reply_error
+from sealift.replies import parse_error_body, reply_error
 from sealift.wire.connection import Body, Counter
+from sealift.wire.heads import CRC_HEADER, facts_of
 from sealift.wire.http1 import Head, head_of_lines
 from sealift.wire.listing import Page, parse_page
 from sealift.wire.pool import Pool
@@ -48,9 +50,12 @@ from sealift.wire.sigv4 import (
     uri_path,
 )
 
-CRC_HEADER = "x-amz-checksum-crc64nvme"
 # 1000 names of 1024 bytes, each byte as %XX, are 3 MiB.
 MAX_PAGE_SIZE = 16 * MiB
+# How many sets of header names are remembered; sealift's own requests have some twenty.
+MAX_LAYOUT_COUNT = 256
+_SPACES = re.compile(" {2,}")  # SigV4 signs them as one
+REPLACED = "the object was replaced while it was being read"
 _USER_AGENT = f"sealift/{__version__}"
 
 # Names in lower case.
@@ -60,7 +65,6 @@ _CRC_FIELD = CRC_HEADER.encode()
 _ALGORITHM_FIELD = ALGORITHM_HEADER.encode()
 _KEY_MD5_FIELD = KEY_MD5_HEADER.encode()
 _ALGORITHM = ALGORITHM.encode()
-_METADATA_FIELDS = {name: (PREFIX + name).encode() for name in (MTIME, CRC, MARKER, MODE)}
 
 
 class Identity:
@@ -127,6 +131,7 @@ class Received:
     etag: str
     version_id: str | None
     facts: FileFacts
+    head: Head
 
 
 class ObjectClient:
@@ -144,7 +149,11 @@ class ObjectClient:
         self._bucket = bucket
         self._identity = identity
         self._now = now
+        self._customer_key = customer_key
         self._seal: Headers = dict(customer_key.headers()) if customer_key else {}
+        self._source_seal: Headers = (
+            dict(customer_key.copy_source_headers()) if customer_key else {}
+        )
         self._key_md5 = customer_key.md5.encode() if customer_key else b""
         self._signer: Signer | None = None
         self._layouts: dict[tuple[str, ...], _Layout] = {}
@@ -160,11 +169,14 @@ class ObjectClient:
         content_type: str | None,
         facts: FileFacts,
         counter: Counter | None,
+        carried: Headers | None = None,
     ) -> Stored:
-        """Store `size` bytes as the object `name`, with their digest."""
+        """Store `size` bytes as the object `name`, with their digest; `carried` headers too."""
         headers = {PREFIX + key: value for key, value in facts.metadata().items()}
         if content_type is not None:
             headers["content-type"] = content_type
+        if carried is not None:
+            headers |= carried
         return await self._store("PutObject", name, "", headers, body, size, digest, counter)
 
     async def upload_part(
@@ -244,7 +256,7 @@ class ObjectClient:
     def _received(self, reply: Reply, span: ByteRange | None) -> Received:
         head = reply.head
         if head.status == 412:
-            raise ObjectChangedError("the object was replaced while it was being read")
+            raise ObjectChangedError(REPLACED)
         if reply.error_body is not None:
             raise error_of("GetObject", reply, sealed=bool(self._seal))
         self._check_echo("GetObject", head)
@@ -304,10 +316,13 @@ class ObjectClient:
         names = tuple(headers)
         layout = self._layouts.get(names)
         if layout is None:
+            if len(self._layouts) == MAX_LAYOUT_COUNT:  # metadata of others, kept by copies
+                self._layouts.clear()
             layout = self._layouts[names] = self._lay_out(names)
         lines = layout.lines % headers
+        signed = _SPACES.sub(" ", lines) if "  " in lines else lines
         authorization = signer.sign(
-            method, path, query, lines, layout.names, date, UNSIGNED_PAYLOAD
+            method, path, query, signed, layout.names, date, UNSIGNED_PAYLOAD
         )
         lines += f"authorization:{authorization}\nuser-agent:{_USER_AGENT}\n"
         count = layout.line_count + 2
@@ -325,7 +340,7 @@ class ObjectClient:
             same["x-amz-security-token"] = token
         values |= {name: value.replace("%", "%%") for name, value in same.items()}
         ordered = sorted(values)
-        lines = "".join([f"{name}:{values[name]}\n" for name in ordered])
+        lines = "".join([f"{name.replace('%', '%%')}:{values[name]}\n" for name in ordered])
         return _Layout(lines, ";".join(ordered), len(ordered))
 
     def _check_echo(self, operation: str, head: Head) -> None:
@@ -382,19 +397,4 @@ def _matching(reply: Reply, span: ByteRange | None) -> Received:
         total = int(total_text)
     elif head.status != 200:
         raise IntegrityError(f"the server answered {head.status} to a GET without a range")
-    return Received(reply.size, total, etag, head.get(b"x-amz-version-id"), facts_of(head))
-
-
-def facts_of(head: Head) -> FileFacts:
-    """What the head of a GET or HEAD says of the file."""
-    headers = head.headers
-    metadata = {
-        name: headers[field].decode("latin-1")
-        for name, field in _METADATA_FIELDS.items()
-        if field in headers
-    }
-    checksum = head.get(_CRC_FIELD)
-    facts = FileFacts.from_reply(metadata, checksum, None)
-    if facts.mtime_ns is not None:  # an HTTP date costs half as much to read as a head
-        return facts
-    return FileFacts.from_reply(metadata, checksum, http_seconds(head.get(b"last-modified")))
+    return Received(reply.size, total, etag, head.get(b"x-amz-version-id"), facts_of(head), head)

@@ -1,0 +1,263 @@
+"""One object from S3 to S3: by the server itself where it can, else streamed through memory.
+
+A server is asked once whether it can. Ceph 16 has no CopyObject of sealed objects (501), stores a
+plain source as plaintext under a 200, and reads the source of UploadPartCopy under the wrong key:
+what it says, or does not echo, is believed for the rest of the run, and no plaintext stays.
+
+A streamed object is verified as an upload is, and against the checksum that its source has.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Collection, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from sealift.checksums import Digest
+from sealift.errors import (
+    IntegrityError,
+    NotSealedError,
+    ObjectChangedError,
+    ObjectError,
+    ReplyError,
+    WrongCustomerKeyError,
+)
+from sealift.metadata import FileFacts
+from sealift.model import GiB, Job, Location, MiB, Part, PartDone, cut_parts, part_size_for
+from sealift.multipart import Multipart, Multiparts, remove_unsealed
+from sealift.resources import Resources, Settle
+from sealift.retry import Retrier
+from sealift.wire.bucket import BucketClient, HeadFacts
+from sealift.wire.heads import carried_headers
+from sealift.wire.operations import REPLACED
+
+MAX_COPY_OBJECT_SIZE = 5 * GiB
+# What the server copies by itself takes no memory here; so many parts are still some at once.
+COPIED_PART_SIZE = 256 * MiB
+# Parts of streamed objects are held in memory; those of 150 GiB and more must be larger.
+MAX_STREAMED_PART_SIZE = 16 * MiB
+# How often an object is begun anew when it is replaced meanwhile, or its bytes do not add up.
+START_COUNT = 3
+
+
+class Way(enum.Enum):
+    """How an object is copied."""
+
+    OBJECT = "CopyObject"
+    PARTS = "UploadPartCopy"
+    STREAM = "GetObject and PutObject"
+
+
+class Source(NamedTuple):
+    """The bucket that is read; `same_server` says that the other one's server can reach it."""
+
+    objects: BucketClient
+    retrier: Retrier
+    same_server: bool
+
+
+def choose_way(size: int, refused: Collection[Way]) -> Way:
+    """The cheapest way for an object of `size` bytes that the server has not `refused`."""
+    way = Way.OBJECT if size <= MAX_COPY_OBJECT_SIZE else Way.PARTS
+    return Way.STREAM if way in refused else way
+
+
+def is_refusal(error: ObjectError, *, in_place: bool) -> bool:
+    """Whether a copy failed for what this server cannot do, so that streaming may do it.
+
+    A wrong customer key counts: the server may have read the source under the other key. Streaming
+    finds out, under the same keys. Ceph answers 400 to a copy `in_place`, also to another key.
+    """
+    if isinstance(error, NotSealedError | WrongCustomerKeyError):
+        return True
+    if not isinstance(error, ReplyError):
+        return False
+    return error.status in (405, 501) or (in_place and error.code == "InvalidRequest")
+
+
+class Copier:
+    """Copies objects between two buckets; shared by all workers of a run."""
+
+    def __init__(self, resources: Resources, part_size: int, source: Source) -> None:
+        self._objects = resources.objects
+        self._memory = resources.memory
+        self._retrier = resources.retrier
+        self._multiparts = Multiparts(resources)
+        self._spread = resources.spread
+        self._note_done = resources.note_done
+        self._source = source
+        self._part_size = min(part_size, MAX_STREAMED_PART_SIZE)
+        self._checks_crc = False
+        self._refused = set() if source.same_server else {Way.OBJECT, Way.PARTS}
+
+    async def move(self, jobs: Sequence[Job], settle: Settle) -> None:
+        """Copy the objects of `jobs` one after the other; `settle` hears how each ended."""
+        for job in jobs:
+            try:
+                checked = await self._copy(job)
+            except ObjectError as error:
+                settle(job, error)
+            else:
+                settle(job, checked)
+
+    async def _copy(self, job: Job) -> bool:
+        """Copy the object of `job`; returns whether a checksum of every byte was compared.
+
+        Raises ObjectError; then nothing of ours is left there unless the error says so.
+        """
+        for start in range(1, START_COUNT + 1):
+            try:
+                return await self._copy_once(job)
+            except (ObjectChangedError, IntegrityError) as error:
+                if start == START_COUNT or isinstance(error, NotSealedError):
+                    raise
+                job.moved = 0
+                job.size = (await self._head(job)).size
+        raise AssertionError
+
+    async def _copy_once(self, job: Job) -> bool:
+        way = choose_way(job.size, self._refused)
+        if way is Way.STREAM:
+            return await self._stream(job)
+        try:
+            if way is Way.OBJECT:
+                await self._copy_object(job)
+            else:
+                await self._copy_parts(job)
+        except ObjectError as error:
+            if not is_refusal(error, in_place=self._is_in_place(job)):
+                raise
+            if not isinstance(error, WrongCustomerKeyError):
+                self._refused.add(way)
+        else:
+            return False
+        checked = await self._stream(job)
+        self._refused.add(way)  # the keys are right, so the server was wrong
+        return checked
+
+    def _is_in_place(self, job: Job) -> bool:
+        return self._source.same_server and job.source == job.location
+
+    async def _head(self, job: Job) -> HeadFacts:
+        name = _source(job).name
+        return await self._source.retrier.run(name, self._source.objects.head_object, name)
+
+    # On the server
+
+    async def _copy_object(self, job: Job) -> None:
+        location = job.location
+        try:
+            job.etag = await self._retrier.run(
+                location.name, self._objects.copy_object,
+                location.name, self._source.objects, _source(job),
+            )  # fmt: skip
+        except NotSealedError as error:
+            if not self._is_in_place(job):  # else the source would go; it is as plain as it was
+                await remove_unsealed(self._objects, self._retrier, location, error)
+            raise
+        job.moved = job.size
+        self._note_done()
+
+    async def _copy_parts(self, job: Job) -> None:
+        head = await self._head(job)
+        job.size = head.size
+        upload = await self._create(job, head, whole_crc=False)
+        async with self._multiparts.aborted_on_failure(upload):
+            await self._spread(
+                cut_parts(job.size, part_size_for(job.size, COPIED_PART_SIZE)),
+                partial(self._copy_part, upload, head.etag),
+            )
+            await self._multiparts.complete(upload)
+
+    async def _copy_part(self, upload: Multipart, etag: str, part: Part) -> None:
+        job = upload.job
+        part_etag = await self._retrier.run(
+            job.location.name, self._objects.copy_part, job.location.name, upload.upload_id, part,
+            self._source.objects, _source(job), etag,
+        )  # fmt: skip
+        job.moved += part.span.size
+        upload.done.append(PartDone(part.number, part.span.size, part_etag, None))
+
+    async def _create(self, job: Job, head: HeadFacts, *, whole_crc: bool) -> Multipart:
+        facts = FileFacts(None, head.facts.crc)
+        upload = await self._multiparts.create(job, None, facts, head.carried, whole_crc=whole_crc)
+        upload.in_place = self._is_in_place(job)
+        return upload
+
+    # Streamed
+
+    async def _stream(self, job: Job) -> bool:
+        if job.size > self._part_size:
+            return await self._stream_parts(job)
+        async with self._memory.buffer(job.size) as room:
+            received = await self._source.retrier.run(
+                _source(job).name, self._source.objects.get_object,
+                _source(job).name, room, None, None, None,
+            )  # fmt: skip
+            if received.size != job.size:
+                raise ObjectChangedError("the object is shorter than planned: it was replaced")
+            digest = Digest(room, with_md5=not self._checks_crc)
+            _compare(digest.crc, received.facts)
+            await self._put(job, room, digest, carried_headers(received.head))
+        self._note_done()
+        return True
+
+    async def _put(
+        self, job: Job, room: memoryview, digest: Digest, carried: dict[str, str]
+    ) -> None:
+        location = job.location
+        try:
+            stored = await self._retrier.run(
+                location.name, self._objects.put_object, location.name, room, job.size, digest,
+                None, FileFacts(None, digest.crc), job, carried,
+            )  # fmt: skip
+        except NotSealedError as error:
+            await remove_unsealed(
+                self._objects, self._retrier, location, error, in_place=self._is_in_place(job)
+            )
+            raise
+        job.etag, job.version_id, job.crc = stored.etag, stored.version_id, digest.crc
+        self._checks_crc = self._checks_crc or stored.checked
+
+    async def _stream_parts(self, job: Job) -> bool:
+        head = await self._head(job)
+        job.size = head.size
+        upload = await self._create(job, head, whole_crc=True)
+        async with self._multiparts.aborted_on_failure(upload):
+            await self._spread(
+                cut_parts(job.size, part_size_for(job.size, self._part_size)),
+                partial(self._stream_part, upload, head),
+            )
+            crc = upload.crc()
+            assert crc is not None
+            _compare(crc, head.facts)
+            await self._multiparts.complete(upload)
+        return True
+
+    async def _stream_part(self, upload: Multipart, head: HeadFacts, part: Part) -> None:
+        job, span = upload.job, part.span
+        async with self._memory.buffer(span.size) as room:
+            received = await self._source.retrier.run(
+                _source(job).name, self._source.objects.get_object,
+                _source(job).name, room, span, head.etag, None,
+            )  # fmt: skip
+            if received.etag != head.etag or received.total != head.size:
+                raise ObjectChangedError(REPLACED)
+            digest = Digest(room, with_md5=not self._checks_crc)
+            stored = await self._retrier.run(
+                job.location.name, self._objects.upload_part, job.location.name, upload.upload_id,
+                part.number, room, span.size, digest, job,
+            )  # fmt: skip
+        self._checks_crc = self._checks_crc or stored.checked
+        upload.done.append(PartDone(part.number, span.size, stored.etag, digest.crc))
+
+
+def _source(job: Job) -> Location:
+    assert job.source is not None
+    return job.source
+
+
+def _compare(crc: int, facts: FileFacts) -> None:
+    if facts.crc is not None and crc != facts.crc:
+        raise IntegrityError("the bytes received do not have the checksum stored with the object")

@@ -1,0 +1,149 @@
+"""Makes plans: what a walk or a listing finds becomes jobs, batch by batch, and is announced.
+
+What takes no part, and what cannot, is reported on the way.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from itertools import islice
+from typing import TypeVar
+
+from sealift.errors import ObjectError
+from sealift.events import Failed, PlanComplete, Planned, RemovalPlanned, Reporter, Skipped
+from sealift.files.disk import Disk
+from sealift.files.walk import FileEntry, Passed, walk
+from sealift.filters import Filter
+from sealift.model import Job, Location
+from sealift.options import TreeOptions
+from sealift.plan import Naming, copy_job, download_job, is_marker, listed_root, upload_job
+from sealift.remote import Pages
+from sealift.runner import Plan
+
+T = TypeVar("T")
+
+# Files looked at in one go.
+WALK_BATCH = 256
+
+
+class Planner:
+    """Plans for one engine, which hears of what is found."""
+
+    def __init__(self, disk: Disk, reporter: Reporter) -> None:
+        self._disk = disk
+        self._reporter = reporter
+
+    async def one(self, job: Job) -> Plan:
+        """A single job."""
+        yield self._planned([job])
+        self._reporter.emit(PlanComplete())
+
+    async def uploads(self, root: str, prefix: Location, chosen: Filter, tree: TreeOptions) -> Plan:
+        """The files below `root`, to go below `prefix`."""
+        async for batch in self.walk(root, chosen, tree):
+            jobs = []
+            for entry in batch:
+                if isinstance(entry, Passed):
+                    continue
+                try:
+                    jobs.append(upload_job(entry, prefix))
+                except ObjectError as error:
+                    self._reporter.emit(Failed(entry.name, error))
+            yield self._planned(jobs)
+        self._reporter.emit(PlanComplete())
+
+    async def downloads(
+        self, source: Location, pages: Pages, cut: str, naming: Naming, tree: TreeOptions
+    ) -> Plan:
+        """The objects of `pages`, which lie below `source`; their names lose `cut`."""
+        root, chosen = len(listed_root(source)), Filter(tree.rules)
+        takes = None if chosen.is_open else chosen.takes
+        made = tree.markers and naming is Naming.KEEP
+        async for page in pages:
+            jobs = []
+            for found in page:
+                if takes is not None and not takes(found.name[root:]):
+                    continue
+                if is_marker(found) and not (made and found.name != cut):
+                    self._reporter.emit(Skipped(found.name, "directory marker"))
+                else:
+                    jobs.append(download_job(source.bucket, found, cut, naming))
+            yield self._planned(jobs)
+        self._reporter.emit(PlanComplete())
+
+    async def copies(
+        self, source: Location, pages: Pages, cut: str, prefix: Location, tree: TreeOptions
+    ) -> Plan:
+        """The objects of `pages`, which lie below `source`, to go below `prefix`."""
+        root, chosen = len(listed_root(source)), Filter(tree.rules)
+        takes = None if chosen.is_open else chosen.takes
+        async for page in pages:
+            jobs = []
+            for found in page:
+                if takes is not None and not takes(found.name[root:]):
+                    continue
+                if found.name == cut:
+                    self._reporter.emit(Skipped(found.name, "directory marker"))
+                    continue
+                location = prefix.child(found.name.removeprefix(cut))
+                try:
+                    jobs.append(copy_job(Location(source.bucket, found.name), found.size, location))
+                except ObjectError as error:
+                    self._reporter.emit(Failed(found.name, error))
+            yield self._planned(jobs)
+        self._reporter.emit(PlanComplete())
+
+    async def removals(self, pages: Pages, count: int | None) -> AsyncIterator[list[str]]:
+        """The names of `pages`; `count` is how many there are, if known."""
+        if count is not None:
+            self._reporter.emit(RemovalPlanned(count))
+            self._reporter.emit(PlanComplete())
+        async for page in pages:
+            if count is None:
+                self._reporter.emit(RemovalPlanned(len(page)))
+            yield [found.name for found in page]
+        if count is None:
+            self._reporter.emit(PlanComplete())
+
+    async def walk(
+        self, root: str, chosen: Filter, tree: TreeOptions, *, is_source: bool = True
+    ) -> AsyncIterator[list[FileEntry | Passed]]:
+        """What is below `root`, in batches; what cannot be sent is reported, failures drop out.
+
+        Where `root` is no source nothing is reported, and it need not be there.
+        """
+        if not is_source and not await self._disk.run(os.path.isdir, root):
+            return
+        found = walk(root, chosen, follow_links=tree.follow_links, empty_directories=tree.markers)
+        while batch := await self._disk.run_brief(_take, found, WALK_BATCH):
+            entries: list[FileEntry | Passed] = []
+            for entry in batch:
+                if not isinstance(entry, Passed):
+                    entries.append(entry)
+                elif entry.error is not None:
+                    if is_source:
+                        self._reporter.emit(Failed(entry.name, entry.error))
+                else:
+                    if is_source:
+                        self._reporter.emit(Skipped(entry.name, entry.reason))
+                    if _is_text(entry.name):
+                        entries.append(entry)
+            yield entries
+
+    def _planned(self, jobs: list[Job]) -> list[Job]:
+        self._reporter.emit(Planned(len(jobs), sum(job.size for job in jobs)))
+        return jobs
+
+
+def _take(found: Iterator[T], count: int) -> list[T]:
+    return list(islice(found, count))
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name is UTF-8, so that it has a place in the order of names."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
