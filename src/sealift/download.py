@@ -16,7 +16,8 @@ import anyio
 
 from sealift.checksums import combine, crc64
 from sealift.errors import IntegrityError, NotSealedError, ObjectChangedError, ObjectError
-from sealift.files.target import Target, TargetFile, split_name
+from sealift.files.names import split_name
+from sealift.files.target import Target, TargetFile
 from sealift.metadata import FileFacts
 from sealift.model import ByteRange, Job, MiB, cut_ranges
 from sealift.resources import Resources, Settle

@@ -16,8 +16,9 @@ from sealift.download import MAX_RANGE_SIZE, Downloader
 from sealift.errors import LocalFileError, ObjectError, UsageError
 from sealift.events import Failed, Finished, Noted, Removed, Reporter, Started, Unchanged
 from sealift.files.disk import THREAD_COUNT, Disk
+from sealift.files.names import split_name
 from sealift.files.output import Output
-from sealift.files.target import Target, split_name
+from sealift.files.target import Target
 from sealift.memory import Memory
 from sealift.model import Job, Location
 from sealift.options import ADAPTIVE_CEILING, Options, TreeOptions

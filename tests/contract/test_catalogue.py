@@ -6,8 +6,9 @@ from pathlib import Path
 
 from tests.contract.site import Site, make_tree, noise
 
-from sealift.catalogue import Catalogue, Known, bare_etag
+from sealift.catalogue import Catalogue
 from sealift.checksums import crc64
+from sealift.model import Known, bare_etag
 
 FILES = {
     "small": b"small",

@@ -12,9 +12,9 @@ import pytest
 from tests.faults import ApplyThenReset, Match, Status
 from tests.kit import CUSTOMER_KEY, Do, until
 
-from sealift.catalogue import Catalogue, Known, bare_etag
+from sealift.catalogue import Catalogue
 from sealift.checksums import crc64
-from sealift.model import Location
+from sealift.model import Known, Location, bare_etag
 from sealift.plan import Naming
 from sealift.recorder import Recorder
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sealift.catalogue import Catalogue, Known
+from sealift.catalogue import Catalogue
+from sealift.model import Known
 
 SCOPES = ("https://one/bucket", "https://other/bucket")
 # Few letters, so that names share prefixes; among them the first and last of each length in UTF-8.

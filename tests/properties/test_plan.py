@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sealift.errors import ObjectError, UnsafeNameError, UsageError
-from sealift.files.target import split_name
+from sealift.files.names import split_name
 from sealift.files.walk import FileEntry
 from sealift.model import (
     DEFAULT_PART_SIZE,

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from sealift import catalogue as module
-from sealift.catalogue import SELECT, Catalogue, Known, bare_etag
+from sealift.catalogue import SELECT, Catalogue
 from sealift.errors import CatalogueError
+from sealift.model import Known, bare_etag
 
 SCOPE = "https://localhost:9000/bucket"
 OTHER = "https://localhost:9001/bucket"
@@ -169,7 +170,8 @@ def test_an_etag_is_kept_without_quotes(etag: str, bare: str) -> None:
 
 WRITER = """
 import sys
-from sealift.catalogue import Catalogue, Known
+from sealift.catalogue import Catalogue
+from sealift.model import Known, bare_etag
 path, name, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 catalogue = Catalogue(path)
 print("ready", flush=True)
@@ -320,7 +322,8 @@ def test_an_unwritable_directory(tmp_path: Path) -> None:
 import os, sys
 if os.geteuid() == 0:
     os.setuid(65534)
-from sealift.catalogue import Catalogue, Known
+from sealift.catalogue import Catalogue
+from sealift.model import Known, bare_etag
 from sealift.errors import CatalogueError
 catalogue = Catalogue(sys.argv[1])
 row = Known("a", 1, "e", None, None, None, None)

@@ -12,13 +12,14 @@ from sealift.files.walk import FileEntry
 from sealift.model import Known, RemoteObject
 
 NANO = 1_000_000_000
-FILE = FileEntry("/t/a", "a", 5, 1_000 * NANO)
+MODE = 0o100644
+FILE = FileEntry("/t/a", "a", 5, 1_000 * NANO, MODE)
 OBJECT = RemoteObject("p/a", 5, '"e1"', 2_000.0)
 ENTRY = Known("p/a", 5, "e1", None, 77, 1_000 * NANO, "key")
 
-FILE_CHANGED = FileEntry("/t/a", "a", 5, 1_500 * NANO)
-FILE_NEWER = FileEntry("/t/a", "a", 5, 2_000 * NANO + 1)
-OTHER_SIZE = FileEntry("/t/a", "a", 6, 1_000 * NANO)
+FILE_CHANGED = FileEntry("/t/a", "a", 5, 1_500 * NANO, MODE)
+FILE_NEWER = FileEntry("/t/a", "a", 5, 2_000 * NANO + 1, MODE)
+OTHER_SIZE = FileEntry("/t/a", "a", 6, 1_000 * NANO, MODE)
 REPLACED = OBJECT._replace(etag='"e2"')
 
 SAME, DIFFERENT, ASK = Verdict
@@ -59,7 +60,7 @@ ROWS = {
     8: [(FILE_NEWER, OBJECT, None, Method.TIMES, DIFFERENT)],
     9: [
         (FILE, OBJECT, None, Method.TIMES, SAME),
-        (FileEntry("/t/a", "a", 5, 2_000 * NANO), OBJECT, None, Method.TIMES, SAME),
+        (FileEntry("/t/a", "a", 5, 2_000 * NANO, MODE), OBJECT, None, Method.TIMES, SAME),
     ],
 }  # fmt: skip
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from sealift.errors import LocalFileError, UnsafeNameError
 from sealift.files import target as module
-from sealift.files.target import KEPT_DIRECTORY_COUNT, Target, TargetFile, split_name
+from sealift.files.names import split_name
+from sealift.files.target import KEPT_DIRECTORY_COUNT, Target, TargetFile
 
 
 @pytest.fixture
