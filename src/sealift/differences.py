@@ -109,7 +109,8 @@ class Extras:
 class Listed:
     """The objects below a prefix, with what the catalogue knows of the page at hand in `known`.
 
-    Objects that only stand for a directory are left out.
+    Objects that only stand for a directory are left out unless `takes_marker`, and always the one
+    that stands for the prefix itself.
     """
 
     def __init__(
@@ -120,6 +121,7 @@ class Listed:
         chosen: Filter,
         disk: Disk,
         reporter: Reporter,
+        takes_marker: Callable[[RemoteObject], bool] = lambda _: False,
     ) -> None:
         self.prefix = prefix
         self._reporter = reporter
@@ -127,6 +129,7 @@ class Listed:
         self._entries = entries
         self._takes = None if chosen.is_open else chosen.takes
         self._disk = disk
+        self._takes_marker = takes_marker
         self.known: dict[str, Known] = {}
 
     async def pages(self) -> AsyncIterator[list[RemoteObject | Passed]]:
@@ -141,7 +144,8 @@ class Listed:
             yield [
                 found
                 for found in page
-                if not is_marker(found) and (takes is None or takes(found.name[cut:]))
+                if (not is_marker(found) or (len(found.name) > cut and self._takes_marker(found)))
+                and (takes is None or takes(found.name[cut:]))
             ]
 
 
@@ -149,12 +153,14 @@ class Listed:
 class Rules(Generic[S, D]):
     """One direction: how its sides are compared, and what is to be done for a source.
 
-    `question` is for pairs that must be asked about, `collisions` for where files are written.
+    `question` is for pairs that must be asked about, `note_same` hears of those that are the same,
+    `collisions` is for where files are written.
     """
 
     compare: Callable[[S, D], Verdict]
     make_job: Callable[[S], Job]
     question: Callable[[Job, S, D], Question]
+    note_same: Callable[[S, D], None]
     collisions: Collisions | None = None
 
 
@@ -198,7 +204,8 @@ class SyncPlan(Generic[S, D]):
                 if collisions is not None:
                     collisions.check(name)
                 verdict = Verdict.DIFFERENT if theirs is None else compare(ours, theirs)
-                if verdict is Verdict.SAME:
+                if verdict is Verdict.SAME and theirs is not None:
+                    self._rules.note_same(ours, theirs)
                     same_count += 1
                     same_size += ours.size
                     continue

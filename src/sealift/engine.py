@@ -14,7 +14,7 @@ the settings raises UsageError before anything is touched. Cancelling a command 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from types import TracebackType
@@ -29,10 +29,12 @@ from sealift.events import (
     Reporter,
     Retried,
     Silent,
+    Verifying,
 )
 from sealift.files.disk import Disk
 from sealift.files.walk import file_size, ignore_lines
 from sealift.filters import Filter
+from sealift.manifest import manifest_bucket
 from sealift.memory import Memory
 from sealift.model import Direction, Job, Location, RemoteObject
 from sealift.options import WHOLE_TREE, Options, TreeOptions
@@ -40,6 +42,7 @@ from sealift.plan import (
     Naming,
     check_name,
     check_size,
+    contents,
     copied_object,
     copied_prefix,
     copy_job,
@@ -48,8 +51,9 @@ from sealift.plan import (
     random_name,
     tree_prefix,
 )
-from sealift.planning import Planner
+from sealift.planning import Planner, check_unchanged
 from sealift.remote import Pages, Remote
+from sealift.resources import Settle
 from sealift.runner import Runner
 from sealift.session import Session
 from sealift.sync import Sync, SyncOptions
@@ -170,16 +174,18 @@ class Engine:
         With `options.delete` what only the destination has is removed at the end, if all went well.
         """
         up, down = destination.startswith("s3://"), source.startswith("s3://")
-        if up == down:
-            raise UsageError("one side must be an s3:// URI", hint="write s3://BUCKET/PREFIX")
-        root = source if up else destination
-        there = up or await self._disk.run(os.path.lexists, root)
-        if there and await self._file_size(root) is not None:
+        if not up and not down:
+            raise UsageError("neither side is an s3:// URI", hint="write s3://BUCKET/PREFIX")
+        self._check_sides(up and down)
+        root = None if up and down else source if up else destination
+        there = up or await self._disk.run(os.path.lexists, destination)
+        if root is not None and there and await self._file_size(root) is not None:
             raise UsageError(f"{root} is a file", hint="name a directory, or use: sealift cp")
+        customer_key = self._options.customer_key
         sync = Sync(
             options or SyncOptions(),
             tree,
-            await self._disk.run(_filter, tree, root),
+            Filter(tree.rules, await self._disk.run(ignore_lines, root) if root else ()),
             self._remote,
             self._runner,
             self._disk,
@@ -188,11 +194,24 @@ class Engine:
             self,
             self._planner.walk,
             lambda: self._failed_count,
+            customer_key.key_id if customer_key else None,
         )
-        if up:
-            await sync.up(root, Location.parse(destination))
+        if not down:
+            await sync.run(partial(sync.up, source, Location.parse(destination)))
+        elif not up:
+            await sync.run(partial(sync.down, Location.parse(source), destination))
         else:
-            await sync.down(Location.parse(source), root)
+            begin, prefix = Location.parse(source), Location.parse(destination)
+            self._check_apart(contents(begin), contents(prefix))
+            remote = Remote(self._source_session)
+            side = await self._source(begin.bucket)
+            await sync.run(partial(sync.across, begin, remote, side, prefix))
+
+    async def verify_manifest(self, path: str) -> None:
+        """Ask by HEAD whether every object of a manifest is as it was when it was written."""
+        self.emit(Verifying())
+        plan = self._planner.manifest(path)
+        await self._runner.look(plan, await self._disk.run(manifest_bucket, path), self._verify)
 
     async def remove(self, location: Location) -> None:
         """Remove one object; in a versioned bucket a delete marker hides it."""
@@ -235,7 +254,7 @@ class Engine:
         if size is not None:
             await self._up_file(source, size, destination, tree)
             return
-        chosen = await self._disk.run(_filter, tree, source)
+        chosen = Filter(tree.rules, await self._disk.run(ignore_lines, source))
         plan = self._planner.uploads(source, tree_prefix(source, destination), chosen, tree)
         await self._runner.up(plan, destination.bucket, tree)
 
@@ -299,13 +318,31 @@ class Engine:
             raise UsageError(
                 "the source and the destination are the same object", hint="give another name"
             )
-        await self._runner.across(plan, await self._source(source.bucket), destination.bucket)
+        await self._runner.across(plan, destination.bucket, await self._source(source.bucket))
+
+    async def _verify(self, jobs: Sequence[Job], settle: Settle) -> None:
+        for job in jobs:
+            try:
+                check_unchanged(job, await self._remote.head(job.location))
+            except ObjectError as error:
+                settle(job, error)
+            else:
+                settle(job, job.crc is not None)
 
     async def _source(self, bucket: str) -> Source:
         """The bucket that a copy reads."""
         session = self._source_session
         same_server = self._options.for_source().same_server(self._options)
         return Source(await session.objects(bucket), session.retrier, same_server)
+
+    def _check_apart(self, source: Location, destination: Location) -> None:
+        there = self._options.for_source()
+        if not there.same_server(self._options) or source.bucket != destination.bucket:
+            return
+        if source.name.startswith(destination.name) or destination.name.startswith(source.name):
+            raise UsageError(
+                f"one of {source} and {destination} is inside the other", hint="take others"
+            )
 
     def _check_sides(self, across: bool) -> None:
         if self._options.source is not None and not across:
@@ -332,11 +369,6 @@ class Engine:
         elif isinstance(event, Failed):
             self._failed_count += 1
         self._reporter.emit(event)
-
-
-def _filter(tree: TreeOptions, root: str) -> Filter:
-    """What takes part of the tree at `root`, whose ignore file is read."""
-    return Filter(tree.rules, ignore_lines(root))
 
 
 def _usable(check: Callable[[A], T], argument: A) -> T:

@@ -28,6 +28,11 @@ class PlanComplete:
 
 
 @dataclass(slots=True)
+class Verifying:
+    """The run moves nothing: what is done is that objects were found to be as they should."""
+
+
+@dataclass(slots=True)
 class Started:
     job: Job
 
@@ -112,6 +117,7 @@ class Noted:
 Event = (
     Planned
     | PlanComplete
+    | Verifying
     | Started
     | Finished
     | Failed
@@ -145,6 +151,7 @@ class Tally:
     planned_count: int = 0
     planned_size: int = 0
     plan_complete: bool = False
+    verifies: bool = False
     done_count: int = 0
     done_size: int = 0
     checked_count: int = 0
@@ -179,6 +186,8 @@ class Tally:
                 self.planned_size += size
             case PlanComplete():
                 self.plan_complete = True
+            case Verifying():
+                self.verifies = True
             case Failed(_, _, failed):
                 if failed is not None:
                     self.active.pop(id(failed), None)

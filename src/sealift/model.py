@@ -130,6 +130,7 @@ class Direction(enum.Enum):
     UP = "upload"
     DOWN = "download"
     COPY = "copy"
+    VERIFY = "verify"
 
 
 @dataclass(slots=True, eq=False)

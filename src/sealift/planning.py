@@ -10,16 +10,18 @@ from collections.abc import AsyncIterator, Iterator
 from itertools import islice
 from typing import TypeVar
 
-from sealift.errors import ObjectError
+from sealift.errors import Cause, IntegrityError, ObjectError
 from sealift.events import Failed, PlanComplete, Planned, RemovalPlanned, Reporter, Skipped
 from sealift.files.disk import Disk
 from sealift.files.walk import FileEntry, Passed, walk
 from sealift.filters import Filter
-from sealift.model import Job, Location
+from sealift.manifest import read_manifest
+from sealift.model import Direction, Job, Location
 from sealift.options import TreeOptions
 from sealift.plan import Naming, copy_job, download_job, is_marker, listed_root, upload_job
 from sealift.remote import Pages
 from sealift.runner import Plan
+from sealift.wire.bucket import HeadFacts
 
 T = TypeVar("T")
 
@@ -94,6 +96,25 @@ class Planner:
             yield self._planned(jobs)
         self._reporter.emit(PlanComplete())
 
+    async def manifest(self, path: str) -> Plan:
+        """The objects of a manifest; each job has the CRC64NVME and the version of its line."""
+        lines = read_manifest(path)
+        while batch := await self._disk.run_brief(_take, lines, WALK_BATCH):
+            yield self._planned(
+                [
+                    Job(
+                        Direction.VERIFY,
+                        line.location,
+                        line.location.name,
+                        line.size,
+                        crc=line.crc,
+                        version_id=line.version_id,
+                    )
+                    for line in batch
+                ]
+            )
+        self._reporter.emit(PlanComplete())
+
     async def removals(self, pages: Pages, count: int | None) -> AsyncIterator[list[str]]:
         """The names of `pages`; `count` is how many there are, if known."""
         if count is not None:
@@ -115,7 +136,12 @@ class Planner:
         """
         if not is_source and not await self._disk.run(os.path.isdir, root):
             return
-        found = walk(root, chosen, follow_links=tree.follow_links, empty_directories=tree.markers)
+        found = walk(
+            root,
+            chosen,
+            follow_links=tree.follow_links,
+            empty_directories=tree.markers and is_source,
+        )
         while batch := await self._disk.run_brief(_take, found, WALK_BATCH):
             entries: list[FileEntry | Passed] = []
             for entry in batch:
@@ -134,6 +160,22 @@ class Planner:
     def _planned(self, jobs: list[Job]) -> list[Job]:
         self._reporter.emit(Planned(len(jobs), sum(job.size for job in jobs)))
         return jobs
+
+
+def check_unchanged(job: Job, head: HeadFacts) -> None:
+    """IntegrityError when an object is not what the manifest's `job` says."""
+    if head.size != job.size:
+        raise _altered(f"has {head.size} bytes, the manifest says {job.size}")
+    if job.crc is not None and head.facts.crc is None:
+        raise _altered("has no CRC64NVME any more: it was replaced")
+    if job.crc is not None and head.facts.crc != job.crc:
+        raise _altered("has another CRC64NVME than the manifest says")
+    if job.version_id is not None and head.version_id != job.version_id:
+        raise _altered("has another version than the manifest says")
+
+
+def _altered(what: str) -> IntegrityError:
+    return IntegrityError(f"the object {what}", cause=Cause.PERMANENT)
 
 
 def _take(found: Iterator[T], count: int) -> list[T]:

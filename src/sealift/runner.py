@@ -34,16 +34,17 @@ from sealift.wire.bucket import BucketClient, HeadFacts
 
 Plan = AsyncIterator[list[Job]]
 Move = Callable[[Sequence[Job], Settle], Awaitable[None]]
-# Takes what need not be moved out of a batch.
-Sift = Callable[[Sequence[Job], Settle], Awaitable[list[Job]]]
+# Makes another move of one: what is done around it.
+Around = Callable[[Move], Move]
 Endless = Callable[[], Coroutine[Any, Any, None]]
 
 
-class Runner:
-    """Runs the plans of one engine, one at a time; `sessions` are all that it uses.
+def _just(move: Move) -> Move:
+    return move
 
-    `sift` is awaited with each batch before it is moved.
-    """
+
+class Runner:
+    """Runs the plans of one engine, one at a time; `sessions` are all that it uses."""
 
     def __init__(
         self,
@@ -64,15 +65,13 @@ class Runner:
         self._reporter = reporter
         self._pace = Pace(1, 0.0)
 
-    async def up(
-        self, plan: Plan, bucket: str, tree: TreeOptions, sift: Sift | None = None
-    ) -> None:
+    async def up(self, plan: Plan, bucket: str, tree: TreeOptions, around: Around = _just) -> None:
         """Upload the files of `plan`."""
         objects = await self._session.objects(bucket)
         schedule = self._make_schedule(objects)
         resources = self._resources(objects, schedule)
         uploader = Uploader(resources, self._options.part_size, preserve_mode=tree.preserve_mode)
-        await self._run(objects, schedule, plan, _sifted(uploader.move, sift))
+        await self._run(objects, schedule, plan, around(uploader.move))
 
     async def down(
         self,
@@ -80,7 +79,7 @@ class Runner:
         bucket: str,
         directory: str,
         tree: TreeOptions,
-        sift: Sift | None = None,
+        around: Around = _just,
     ) -> None:
         """Download the objects of `plan` below `directory`, which is made when it is missing."""
         objects = await self._session.objects(bucket)
@@ -97,18 +96,16 @@ class Runner:
                 preserve_mode=tree.preserve_mode,
                 markers=tree.markers,
             )
-            await self._run(objects, schedule, plan, _sifted(downloader.move, sift))
+            await self._run(objects, schedule, plan, around(downloader.move))
         finally:
             target.close()
 
-    async def across(
-        self, plan: Plan, source: Source, bucket: str, sift: Sift | None = None
-    ) -> None:
+    async def across(self, plan: Plan, bucket: str, source: Source, around: Around = _just) -> None:
         """Copy the objects of `plan` from one bucket to another."""
         objects = await self._session.objects(bucket)
         schedule = self._make_schedule(objects)
         copier = Copier(self._resources(objects, schedule), self._options.part_size, source)
-        await self._run(objects, schedule, plan, _sifted(copier.move, sift))
+        await self._run(objects, schedule, plan, around(copier.move))
 
     async def look(self, plan: Plan, bucket: str, see: Move) -> None:
         """Run `see` in the place of moves: for dry runs."""
@@ -246,15 +243,3 @@ def _open_target(directory: str) -> Target:
         return Target(directory)
     except ObjectError as error:
         raise UsageError(error.message, hint=error.hint) from None
-
-
-def _sifted(move: Move, sift: Sift | None) -> Move:
-    if sift is None:
-        return move
-
-    async def move_rest(jobs: Sequence[Job], settle: Settle) -> None:
-        rest = await sift(jobs, settle)
-        if rest:
-            await move(rest, settle)
-
-    return move_rest

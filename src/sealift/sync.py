@@ -5,31 +5,41 @@ Names that end in `/` or not, both sides stand for the contents of a tree, as in
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from sealift.catalogue import Catalogue
 from sealift.collisions import Collisions
-from sealift.compare import Method, Verdict, compare_file, known_crc
+from sealift.compare import Method, Verdict, compare_file, compare_objects, known_crc
+from sealift.copier import Source
 from sealift.differences import D, Entries, Extras, Listed, Question, Rules, S, SyncPlan
-from sealift.errors import CatalogueError, ObjectError, UsageError, WrongCustomerKeyError
-from sealift.events import Noted, RemovalPlanned, Reporter, Would
+from sealift.errors import (
+    CatalogueError,
+    LocalFileError,
+    ObjectError,
+    UsageError,
+    WrongCustomerKeyError,
+)
+from sealift.events import Failed, Noted, RemovalPlanned, Reporter, Would
 from sealift.files.disk import Disk
 from sealift.files.source import CHUNK_SIZE, file_crc
 from sealift.files.walk import FileEntry, Passed
 from sealift.filters import Filter
+from sealift.manifest import Line, Manifest
 from sealift.memory import Memory
 from sealift.merge import Side
-from sealift.model import Direction, Job, Location, RemoteObject
+from sealift.model import Direction, Job, Known, Location, RemoteObject
 from sealift.options import TreeOptions
-from sealift.plan import Naming, contents, download_job, upload_job
+from sealift.plan import Naming, contents, copy_job, download_job, is_marker, upload_job
 from sealift.remote import Remote
 from sealift.resources import Settle
-from sealift.runner import Plan, Runner
+from sealift.runner import Move, Runner
 
 Walk = Callable[..., AsyncIterator[list[FileEntry | Passed]]]
+RunPlan = Callable[..., Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +47,8 @@ class SyncOptions:
     """What a sync does besides moving what differs; `method` tells how to compare.
 
     `delete` removes what the source lacks, nothing when these are more than `max_delete` names, and
-    only with `force` when the source is empty. `dry_run` says what would happen, no more.
+    only with `force` when the source is empty. `dry_run` says what would happen, no more. What is
+    at the destination afterwards is written to the file `manifest`.
     """
 
     method: Method = Method.TIMES
@@ -45,39 +56,46 @@ class SyncOptions:
     max_delete: int | None = None
     force: bool = False
     dry_run: bool = False
+    manifest: str | None = None
 
 
+@dataclass(slots=True)
 class Sync:
     """One sync of an engine.
 
-    `walk` gives the files below a directory, `failed_count` says how many objects failed so far.
+    `remote` has the destination, `walk` gives the files below a directory, `failed_count` says how
+    many objects failed so far, `key_id` is that of the destination's customer key.
     """
 
-    def __init__(
-        self,
-        options: SyncOptions,
-        tree: TreeOptions,
-        chosen: Filter,
-        remote: Remote,
-        runner: Runner,
-        disk: Disk,
-        memory: Memory,
-        catalogue: Catalogue,
-        reporter: Reporter,
-        walk: Walk,
-        failed_count: Callable[[], int],
-    ) -> None:
-        self._options = options
-        self._tree = tree
-        self._chosen = chosen
-        self._remote = remote
-        self._runner = runner
-        self._disk = disk
-        self._memory = memory
-        self._catalogue = catalogue
-        self._reporter = reporter
-        self._walk = walk
-        self._failed_count = failed_count
+    options: SyncOptions
+    tree: TreeOptions
+    chosen: Filter
+    remote: Remote
+    runner: Runner
+    disk: Disk
+    memory: Memory
+    catalogue: Catalogue
+    reporter: Reporter
+    walk: Walk
+    failed_count: Callable[[], int]
+    key_id: str | None
+    manifest: Manifest | None = field(default=None, init=False)
+
+    async def run(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Await one of the three below, with the manifest that the options ask for."""
+        path = self.options.manifest
+        if path is None or self.options.dry_run:
+            await work()
+            return
+        self.manifest = await self.disk.run(Manifest, path)
+        try:
+            await work()
+        except BaseException:
+            if self.manifest is not None:
+                self.manifest.discard()
+            raise
+        if self.manifest is not None:
+            await self.disk.run(self.manifest.commit)
 
     async def up(self, root: str, destination: Location) -> None:
         """Make what is below a prefix as the tree `root` is."""
@@ -87,53 +105,100 @@ class Sync:
             lambda file, found: self._compare(listed, file, found),
             lambda file: upload_job(file, prefix),
             lambda job, file, found: self._question(job, listed, file, found),
+            lambda _, found: self._note_same(listed, found),
         )
-        plan = SyncPlan(rules, self._reporter, keep_extras=self._options.delete)
-        there = Side(str(prefix), listed.pages(), len(prefix.name))
-        jobs = plan.jobs(Side(root, self._walk(root, self._chosen, self._tree)), there)
-        remove = partial(self._remove_objects, prefix)
+        source = Side(root, self.walk(root, self.chosen, self.tree))
+        move = partial(self.runner.up, tree=self.tree)
         await self._carry_out(
-            plan, jobs, prefix.bucket, partial(self._runner.up, tree=self._tree), remove
+            rules, source, _side(listed), prefix.bucket, move, partial(self._remove_objects, prefix)
         )
 
     async def down(self, source: Location, root: str) -> None:
         """Make the directory `root` as what is below a prefix is."""
         prefix = contents(source)
-        listed = await self._list(prefix)
+
+        def is_new(found: RemoteObject) -> bool:
+            name = found.name[len(prefix.name) :]
+            return self.tree.markers and not os.path.isdir(os.path.join(root, name))
+
+        listed = await self._list(prefix, is_new)
         rules = Rules[RemoteObject, FileEntry](
             lambda found, file: self._compare(listed, file, found),
             lambda found: download_job(prefix.bucket, found, prefix.name, Naming.KEEP),
             lambda job, found, file: self._question(job, listed, file, found),
+            lambda found, _: self._note_same(listed, found),
             Collisions(),
         )
-        plan = SyncPlan(rules, self._reporter, keep_extras=self._options.delete)
-        here = Side(root, self._walk(root, self._chosen, self._tree, is_source=False))
-        jobs = plan.jobs(Side(str(prefix), listed.pages(), len(prefix.name)), here)
-        move, remove = (
-            partial(self._runner.down, directory=root, tree=self._tree),
-            partial(self._remove_files, root),
+        here = Side(root, self.walk(root, self.chosen, self.tree, is_source=False))
+        move = partial(self.runner.down, directory=root, tree=self.tree)
+        await self._carry_out(
+            rules, _side(listed), here, prefix.bucket, move, partial(self._remove_files, root)
         )
-        await self._carry_out(plan, jobs, prefix.bucket, move, remove)
+
+    async def across(
+        self, source: Location, there: Remote, side: Source, destination: Location
+    ) -> None:
+        """Make what is below one prefix as what is below another, which `there` and `side` read."""
+        begin, prefix = contents(source), contents(destination)
+        listed = await self._list(prefix)
+        method = self.options.method
+
+        def compare(ours: RemoteObject, theirs: RemoteObject) -> Verdict:
+            return compare_objects(ours, theirs, listed.known.get(theirs.name), method)
+
+        def make_job(found: RemoteObject) -> Job:
+            location = prefix.child(found.name[len(begin.name) :])
+            return copy_job(Location(begin.bucket, found.name), found.size, location)
+
+        def question(job: Job, ours: RemoteObject, _: RemoteObject) -> Question:
+            return partial(self._is_copy, job, there, Location(begin.bucket, ours.name))
+
+        rules = Rules[RemoteObject, RemoteObject](
+            compare, make_job, question, lambda _, found: self._note_same(listed, found)
+        )
+        pages = there.pages(begin)
+        unknown = Listed(begin, pages, Entries(_nothing), self.chosen, self.disk, self.reporter)
+        move = partial(self.runner.across, source=side)
+        await self._carry_out(
+            rules,
+            _side(unknown),
+            _side(listed),
+            prefix.bucket,
+            move,
+            partial(self._remove_objects, prefix),
+        )
 
     # Comparing
 
-    async def _list(self, prefix: Location) -> Listed:
-        scope = await self._remote.scope(prefix.bucket)
-        if self._options.method is Method.REBUILD and not self._options.dry_run:
+    async def _list(
+        self, prefix: Location, takes_marker: Callable[[RemoteObject], bool] | None = None
+    ) -> Listed:
+        scope = await self.remote.scope(prefix.bucket)
+        if self.options.method is Method.REBUILD and not self.options.dry_run:
             try:
-                await self._disk.run(self._catalogue.forget_prefix, scope, prefix.name)
+                await self.disk.run(self.catalogue.forget_prefix, scope, prefix.name)
             except CatalogueError as error:
-                self._reporter.emit(Noted(str(error)))
-        entries = Entries(partial(self._catalogue.known, scope, prefix.name))
-        pages = self._remote.pages(prefix)
-        return Listed(prefix, pages, entries, self._chosen, self._disk, self._reporter)
+                self.reporter.emit(Noted(str(error)))
+        entries = Entries(partial(self.catalogue.known, scope, prefix.name))
+        pages = self.remote.pages(prefix)
+        return Listed(
+            prefix,
+            pages,
+            entries,
+            self.chosen,
+            self.disk,
+            self.reporter,
+            takes_marker or (lambda _: self.tree.markers),
+        )
 
     def _compare(self, listed: Listed, file: FileEntry, found: RemoteObject) -> Verdict:
-        return compare_file(file, found, listed.known.get(found.name), self._options.method)
+        if is_marker(found):
+            return Verdict.SAME
+        return compare_file(file, found, listed.known.get(found.name), self.options.method)
 
     def _question(self, job: Job, listed: Listed, file: FileEntry, found: RemoteObject) -> Question:
         crc = None
-        if self._options.method is Method.CHECKSUM:
+        if self.options.method is Method.CHECKSUM:
             crc = known_crc(listed.known.get(found.name), found)
         return partial(self._is_same, job, file, found, crc)
 
@@ -148,7 +213,7 @@ class Sync:
         etag = found.etag
         if crc is None:
             try:
-                head = await self._remote.head(job.location)
+                head = await self.remote.head(job.location)
             except WrongCustomerKeyError:
                 if job.direction is Direction.UP:  # the file goes up, under the key of today
                     return False
@@ -157,38 +222,89 @@ class Sync:
             job.version_id = head.version_id
             if crc is None or head.size != file.size:
                 return False
-        async with self._memory.buffer(CHUNK_SIZE) as room:
-            if await self._disk.run(file_crc, file.path, room) != crc:
+        async with self.memory.buffer(CHUNK_SIZE) as room:
+            if await self.disk.run(file_crc, file.path, room) != crc:
                 return False
         job.etag, job.crc, job.mtime_ns = etag, crc, file.mtime_ns
+        return True
+
+    async def _is_copy(self, job: Job, there: Remote, source: Location) -> bool:
+        """Whether two objects are the same, by the CRC64NVME that is stored with each."""
+        ours, theirs = await there.head(source), await self.remote.head(job.location)
+        crc = theirs.facts.crc
+        if crc is None or crc != ours.facts.crc or ours.size != theirs.size:
+            return False
+        job.etag, job.crc, job.version_id = theirs.etag, crc, theirs.version_id
         return True
 
     # Carrying out
 
     async def _carry_out(
         self,
-        plan: SyncPlan[S, D],
-        jobs: Plan,
+        rules: Rules[S, D],
+        source: Side[S | Passed],
+        found: Side[D | Passed],
         bucket: str,
-        move: Callable[..., Awaitable[None]],
+        move: RunPlan,
         remove: Callable[[Extras], Awaitable[None]],
     ) -> None:
-        async def see(batch: Sequence[Job], settle: Settle) -> None:
-            for job in await plan.differing(batch, settle):
-                self._reporter.emit(Would(job.direction.value, job.path, job.size, job))
-
+        plan = SyncPlan(rules, self.reporter, keep_extras=self.options.delete)
+        jobs = plan.jobs(source, found)
         with closing(plan.extras):
-            if self._options.dry_run:
-                await self._runner.look(jobs, bucket, see)
+            if self.options.dry_run:
+                await self.runner.look(jobs, bucket, partial(self._would, plan))
             else:
-                await move(jobs, bucket, sift=plan.differing)
+                await move(jobs, bucket, around=lambda move_each: self._around(plan, move_each))
             await self._remove(plan, remove)
+
+    async def _would(self, plan: SyncPlan[S, D], jobs: Sequence[Job], settle: Settle) -> None:
+        for job in await plan.differing(jobs, settle):
+            self.reporter.emit(Would(job.direction.value, job.path, job.size, job))
+
+    def _around(self, plan: SyncPlan[S, D], move: Move) -> Move:
+        """Move only what differs, and write down what is there then."""
+
+        async def move_differing(jobs: Sequence[Job], settle: Settle) -> None:
+            def note(job: Job, outcome: bool | ObjectError | None) -> None:
+                if not isinstance(outcome, ObjectError):
+                    self._write(Line(job.location, job.size, job.crc, self.key_id, job.version_id))
+                settle(job, outcome)
+
+            heard = settle if self.manifest is None else note
+            different = await plan.differing(jobs, heard)
+            if different:
+                await move(different, heard)
+
+        return move_differing
+
+    def _note_same(self, listed: Listed, found: RemoteObject) -> None:
+        """Write down an object that is there already."""
+        if self.manifest is None:
+            return
+        location = Location(listed.prefix.bucket, found.name)
+        known = listed.known.get(found.name)
+        crc = known_crc(known, found)
+        if known is None or crc is None:
+            self._write(Line(location, found.size, None, None, None))
+        else:
+            self._write(Line(location, found.size, crc, known.key_id, known.version_id))
+
+    def _write(self, line: Line) -> None:
+        """Write a line of the manifest; what cannot be written ends the manifest, not the sync."""
+        if self.manifest is None:
+            return
+        try:
+            self.manifest.add(line)
+        except LocalFileError as error:
+            self.manifest.discard()
+            self.manifest = None
+            self.reporter.emit(Failed("manifest", error))
 
     async def _remove(
         self, plan: SyncPlan[S, D], remove: Callable[[Extras], Awaitable[None]]
     ) -> None:
         """Remove what only the destination has, if nothing speaks against it."""
-        extras, options = plan.extras, self._options
+        extras, options = plan.extras, self.options
         if not extras.count:
             return
         if not plan.source_count and not options.force:
@@ -200,25 +316,34 @@ class Sync:
                 f"{extras.count} names would be removed, more than --max-delete allows",
                 hint="none was; look with --dry-run",
             )
-        failed = self._failed_count()
+        failed = self.failed_count()
         if failed:
-            self._reporter.emit(Noted(f"nothing was removed, because {failed} objects failed"))
+            self.reporter.emit(Noted(f"nothing was removed, because {failed} objects failed"))
             return
         if not options.dry_run:
-            self._reporter.emit(RemovalPlanned(extras.count))
+            self.reporter.emit(RemovalPlanned(extras.count))
             await remove(extras)
             return
         for batch in extras.batches():
             for extra in batch:
-                self._reporter.emit(Would("remove", extra.name, extra.size))
+                self.reporter.emit(Would("remove", extra.name, extra.size))
 
     async def _remove_objects(self, prefix: Location, extras: Extras) -> None:
         async def names() -> AsyncIterator[list[str]]:
             for batch in extras.batches():
                 yield [prefix.name + extra.name for extra in batch]
 
-        await self._runner.remove(names(), prefix.bucket)
+        await self.runner.remove(names(), prefix.bucket)
 
     async def _remove_files(self, root: str, extras: Extras) -> None:
         for batch in extras.batches():
-            await self._runner.remove_files([extra.name for extra in batch], root)
+            await self.runner.remove_files([extra.name for extra in batch], root)
+
+
+def _side(listed: Listed) -> Side[RemoteObject | Passed]:
+    prefix = listed.prefix
+    return Side(str(prefix), listed.pages(), len(prefix.name))
+
+
+def _nothing(_: str) -> list[Known]:
+    return []

@@ -267,7 +267,7 @@ def test_catalogue_that_cannot_be_read_is_noted_and_not_missed(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["a", "b"], "one side must be an s3:// URI"),
+        (["a", "b"], "neither side is an s3:// URI"),
         (["file", "s3://b/"], "is a file"),
         (["s3://b/", "file"], "is a file"),
         (["--size-only", "--checksum", "t", "s3://b/"], "exclude each other"),

@@ -127,6 +127,20 @@ def sync(
 
 @app.command()
 @with_options
+def verify(
+    shared: Shared,
+    manifest: Annotated[
+        str, typer.Option("--manifest", metavar="FILE", help="What sync --manifest wrote.")
+    ],
+) -> None:
+    """Ask by HEAD whether the objects of a manifest are as they were; moves nothing."""
+    from sealift.cli import commands
+
+    commands.verify(shared, manifest)
+
+
+@app.command()
+@with_options
 def ls(
     shared: Shared,
     uri: Annotated[

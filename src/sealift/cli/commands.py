@@ -114,6 +114,17 @@ def sync(
     )
 
 
+def verify(shared: Shared, manifest: str) -> NoReturn:
+    """Ask whether the objects of a manifest are as they were."""
+    with usage_checked(shared) as settings:
+        pass
+
+    async def command(engine: Engine) -> None:
+        await engine.verify_manifest(manifest)
+
+    execute(shared, settings, command, heading=f"verify {manifest}")
+
+
 def ls(
     shared: Shared,
     uri: str | None = None,
@@ -219,6 +230,7 @@ COMMANDS: dict[str, Callable[..., NoReturn]] = {
     "cp": cp,
     "restore": restore,
     "sync": sync,
+    "verify": verify,
     "ls": ls,
     "stat": stat,
     "cat": cat,

@@ -38,6 +38,11 @@ class Syncing:
         bool, typer.Option("--dry-run", help="Print what would happen; touch nothing.")
     ] = False
 
+    manifest: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Write what DST holds then, one JSON object a line."),
+    ] = None
+
     def options(self) -> SyncOptions:
         """The same for the engine. UsageError when they contradict each other."""
         from sealift.compare import Method
@@ -62,4 +67,5 @@ class Syncing:
             max_delete=self.max_delete,
             force=self.force,
             dry_run=self.dry_run,
+            manifest=self.manifest,
         )

@@ -5,7 +5,7 @@ file name that are not UTF-8 appear as lone surrogates `\udc80` to `\udcff` (PEP
 bytes, times in seconds. Readers must ignore events and fields they do not know.
 
     {"event": "done", "name": str, "location": "s3://...", "size": int, "checked": bool,
-     "direction": "upload" | "download" | "copy"}         + "note": str if there is one
+     "direction": "upload" | "download" | "copy" | "verify"}         + "note": str if there is one
     {"event": "removed", "name": str}
     {"event": "failed", "name": str, "error": str, "hint": str, "cause": str | null, "type": str}
     {"event": "skipped", "name": str, "reason": str}

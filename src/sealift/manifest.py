@@ -1,0 +1,116 @@
+"""Manifests: what is at the destination after a sync, one JSON object a line.
+
+    {"bucket": str, "name": str, "size": int, "crc64nvme": str | null, "key_id": str | null,
+     "version_id": str | null}
+
+`crc64nvme` is in base64, as S3 writes it, and null where it is not known: the object was there
+already, and no catalogue or checksum told. A manifest appears under its name when it is complete.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from sealift.checksums import decode, encode
+from sealift.errors import LocalFileError, UsageError
+from sealift.model import Location
+
+
+class Line(NamedTuple):
+    """One object of a manifest; `crc` is its CRC64NVME."""
+
+    location: Location
+    size: int
+    crc: int | None
+    key_id: str | None
+    version_id: str | None
+
+
+class Manifest:
+    """Writes a manifest; end it by `commit`, else by `discard`. UsageError when it cannot begin."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._temporary = f"{path}.part"
+        try:
+            self._file = open(self._temporary, "w", encoding="ascii")  # noqa: SIM115
+        except OSError as reason:
+            raise UsageError(LocalFileError("write", path, reason).message) from None
+
+    def add(self, line: Line) -> None:
+        """Write one line. LocalFileError."""
+        record = {
+            "bucket": line.location.bucket,
+            "name": line.location.name,
+            "size": line.size,
+            "crc64nvme": None if line.crc is None else encode(line.crc),
+            "key_id": line.key_id,
+            "version_id": line.version_id,
+        }
+        try:
+            self._file.write(json.dumps(record) + "\n")
+        except OSError as reason:
+            raise LocalFileError("write", self._path, reason) from None
+
+    def commit(self) -> None:
+        """Make it durable under its name. LocalFileError."""
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            os.rename(self._temporary, self._path)
+        except OSError as reason:
+            self.discard()
+            raise LocalFileError("write", self._path, reason) from None
+
+    def discard(self) -> None:
+        """Remove what was written so far."""
+        self._file.close()
+        os.unlink(self._temporary)
+
+
+def read_manifest(path: str) -> Iterator[Line]:
+    """The lines of a manifest, one after the other. UsageError when it is none."""
+    try:
+        with open(path, encoding="ascii") as file:
+            for number, text in enumerate(file, 1):
+                try:
+                    yield _line(json.loads(text))
+                except (ValueError, KeyError, TypeError):
+                    raise UsageError(
+                        f"line {number} of {path} is none of a manifest",
+                        hint="give a file that sealift sync --manifest wrote",
+                    ) from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is no manifest", hint="check the name") from None
+    except OSError as reason:
+        error = LocalFileError("read", path, reason)
+        raise UsageError(error.message, hint=error.hint) from None
+
+
+def manifest_bucket(path: str) -> str:
+    """The bucket that a manifest is about. UsageError when it names none."""
+    for line in read_manifest(path):
+        return line.location.bucket
+    raise UsageError(f"{path} is empty", hint="there is nothing to verify")
+
+
+def _line(record: dict[str, str | int | None]) -> Line:
+    bucket, name, size = record["bucket"], record["name"], record["size"]
+    crc, key_id, version_id = record["crc64nvme"], record["key_id"], record["version_id"]
+    if not (
+        isinstance(bucket, str)
+        and isinstance(name, str)
+        and isinstance(size, int)
+        and isinstance(crc, str | None)
+        and isinstance(key_id, str | None)
+        and isinstance(version_id, str | None)
+    ):
+        raise TypeError
+    number = decode(crc)
+    if crc is not None and number is None:
+        raise ValueError
+    return Line(Location(bucket, name), size, number, key_id, version_id)
