@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 
 from sealift.errors import IntegrityError, ObjectError, ReplyError, UsageError
 from sealift.model import Location, RemoteObject
+from sealift.name_ranges import NameRange, cut_ranges_of_names, list_ranges
 from sealift.plan import check_name, prefix_names
 from sealift.session import Session
 from sealift.wire.bucket import HeadFacts
 from sealift.wire.listing import Page
+
+# Seconds: a page that takes longer waits for the server or the line more than for this machine,
+# which reads one in 6 ms.
+SLOW_PAGE = 0.025
 
 Pages = AsyncIterator[list[RemoteObject]]
 
@@ -95,28 +102,76 @@ class Remote:
         if is_empty:
             raise UsageError(f"there is nothing below {source}", hint="look with: sealift ls")
 
-    async def pages(self, prefix: Location) -> Pages:
-        """The pages of all names that start with `prefix`, in the server's order."""
+    async def pages(
+        self, prefix: Location, cuts: Callable[[], Awaitable[list[str]]] | None = None
+    ) -> Pages:
+        """The pages of all names that start with `prefix`, in the order of names.
+
+        Where a page takes long to come, several ranges of names are listed at once. `cuts` is then
+        asked for names, in order, at which to cut; else the directories below the prefix are.
+        """
         await self._session.objects(prefix.bucket)
-        async for page, _ in self._pages(prefix):
+        began = time.monotonic()
+        first, _, token = await self._page(prefix)
+        slow = time.monotonic() - began > SLOW_PAGE
+        if first:
+            yield first
+        if token is None:
+            return
+        last = first[-1].name if first else ""
+        names = [] if not slow or not last else await self._cuts(prefix, cuts)
+        ranges = cut_ranges_of_names(last, names)
+        if len(ranges) > 1:
+            pages = list_ranges(partial(self._range, prefix), ranges)
+        else:
+            pages = self._objects(prefix, token)
+        async for page in pages:
             if page:
                 yield page
 
+    async def _cuts(
+        self, prefix: Location, cuts: Callable[[], Awaitable[list[str]]] | None
+    ) -> list[str]:
+        names = [] if cuts is None else await cuts()
+        return names or (await self._page(prefix, delimiter="/")).prefixes
+
+    async def _range(self, prefix: Location, span: NameRange) -> Pages:
+        """The pages of one range, also from a server that does not know start-after."""
+        after, until = span
+        page, _, token = await self._page(prefix, after=after)
+        seen = set()
+        while True:
+            yield [
+                found
+                for found in page
+                if found.name > after and (until is None or found.name <= until)
+            ]
+            if token is None or (page and until is not None and page[-1].name > until):
+                return
+            if token in seen:
+                raise _endless(prefix)
+            seen.add(token)
+            page, _, token = await self._page(prefix, token)
+
+    async def _objects(self, prefix: Location, token: str) -> Pages:
+        async for page, _ in self._pages(prefix, token=token):
+            yield page
+
     async def _pages(
-        self, prefix: Location, delimiter: str = ""
+        self, prefix: Location, delimiter: str = "", token: str | None = None
     ) -> AsyncIterator[tuple[list[RemoteObject], list[str]]]:
         """All pages below a prefix: objects, and deeper prefixes up to `delimiter`.
 
         The next page is on its way while one is being used.
         """
-        seen = set()
-        fetching = asyncio.ensure_future(self._page(prefix, None, delimiter))
+        seen = {token}
+        fetching = asyncio.ensure_future(self._page(prefix, token, delimiter))
         try:
             while True:
                 page, prefixes, token = await fetching
-                if token in seen:
-                    raise IntegrityError(f"the listing of {prefix} goes round in circles")
                 if token is not None:
+                    if token in seen:
+                        raise _endless(prefix)
                     seen.add(token)
                     fetching = asyncio.ensure_future(self._page(prefix, token, delimiter))
                 yield page, prefixes
@@ -127,12 +182,21 @@ class Remote:
                 fetching.exception()  # seen, or nobody wants it any more
 
     async def _page(
-        self, prefix: Location, token: str | None, delimiter: str = "", limit: int = 1000
+        self,
+        prefix: Location,
+        token: str | None = None,
+        delimiter: str = "",
+        limit: int = 1000,
+        after: str = "",
     ) -> Page:
         objects = await self._session.objects(prefix.bucket)
         return await self._session.retrier.run(
-            str(prefix), objects.list_page, prefix.name, token, delimiter, limit
+            str(prefix), objects.list_page, prefix.name, token, delimiter, limit, after
         )
+
+
+def _endless(prefix: Location) -> IntegrityError:
+    return IntegrityError(f"the listing of {prefix} goes round in circles")
 
 
 def no_object(location: Location) -> UsageError:

@@ -23,7 +23,8 @@ from sealift.tls import client_context
 from sealift.wire.address import Server, find_proxy
 from sealift.wire.bandwidth import Bandwidth
 from sealift.wire.bucket import BucketClient
-from sealift.wire.operations import Bucket, Identity
+from sealift.wire.identity import Identity
+from sealift.wire.operations import Bucket
 from sealift.wire.pool import Pool
 
 if TYPE_CHECKING:

@@ -38,6 +38,9 @@ from sealift.remote import Remote
 from sealift.resources import Settle
 from sealift.runner import Move, Runner
 
+# Names of a range that is listed beside others: some pages.
+CUT_STEP = 4000
+
 Walk = Callable[..., AsyncIterator[list[FileEntry | Passed]]]
 RunPlan = Callable[..., Awaitable[None]]
 
@@ -180,7 +183,7 @@ class Sync:
             except CatalogueError as error:
                 self.reporter.emit(Noted(str(error)))
         entries = Entries(partial(self.catalogue.known, scope, prefix.name))
-        pages = self.remote.pages(prefix)
+        pages = self.remote.pages(prefix, partial(self._cuts, scope, prefix.name))
         return Listed(
             prefix,
             pages,
@@ -190,6 +193,14 @@ class Sync:
             self.reporter,
             takes_marker or (lambda _: self.tree.markers),
         )
+
+    async def _cuts(self, scope: str, prefix: str) -> list[str]:
+        """Names at which to cut a long listing: the catalogue has most of them."""
+        try:
+            return await self.disk.run(self.catalogue.cuts, scope, prefix, CUT_STEP)
+        except CatalogueError as error:
+            self.reporter.emit(Noted(str(error)))
+            return []
 
     def _compare(self, listed: Listed, file: FileEntry, found: RemoteObject) -> Verdict:
         if is_marker(found):

@@ -10,9 +10,13 @@ import anyio
 import pytest
 from tests.contract.site import PART_SIZE, Site, make_tree, noise, read_tree
 
+from sealift import remote, sync
+from sealift.engine import Engine
 from sealift.events import Silent
 from sealift.options import Options
 from sealift.session import Session
+from sealift.wire.listing import Page
+from sealift.wire.operations import ObjectClient
 
 
 def json_lines(text: str) -> list[dict[str, object]]:
@@ -188,3 +192,38 @@ def test_directory_markers_are_passed_over(site: Site) -> None:
     *_, summary = json_lines(ended.stdout)
     assert summary["skipped"] == {"directory marker": 3}
     assert read_tree(site.work / "back") == {"d/file": b"x"}
+
+
+def test_a_slow_listing_is_made_in_ranges_and_shows_the_same(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {f"{top}/é{number:03}": b"" for top in "abcd" for number in range(600)}
+    tree = make_tree(site.work / "tree", files | {"a.x": b"", "b-": b"", "zz": b""})
+    site.run(lambda engine: engine.sync(str(tree), site.uri("p")))
+    expected = sorted(f"p/{name}" for name in read_tree(tree))
+    begun: list[str] = []
+    list_page = ObjectClient.list_page
+
+    async def noted(
+        client: ObjectClient, prefix: str, token: str | None, delimiter: str, limit: int, after: str
+    ) -> Page:
+        begun.append(after)
+        return await list_page(client, prefix, token, delimiter, limit, after)
+
+    monkeypatch.setattr(ObjectClient, "list_page", noted)
+    monkeypatch.setattr(remote, "SLOW_PAGE", 0.0)
+    names: list[str] = []
+
+    async def list_all(engine: Engine) -> None:
+        async for page in engine.list_all(site.location("p/")):
+            names.extend(found.name for found in page)
+
+    site.run(list_all)
+    assert names == expected
+    assert {"p/c/", "p/d/"} <= set(begun)
+
+    begun.clear()
+    monkeypatch.setattr(sync, "CUT_STEP", 500)
+    again = site.run(lambda engine: engine.sync(str(tree), site.uri("p")))
+    assert not again.done
+    assert {expected[1499], expected[1999]} <= set(begun)

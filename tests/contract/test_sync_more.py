@@ -154,6 +154,11 @@ def test_a_manifest_of_a_run_that_was_stopped_is_not_there(site: Site) -> None:
     assert sorted(os.listdir(site.work)) == ["tree"]
 
 
+WRONG_LINE = {
+    "bucket": "b", "name": "n", "size": 1, "crc64nvme": "x", "key_id": None, "version_id": None,
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [
@@ -161,8 +166,7 @@ def test_a_manifest_of_a_run_that_was_stopped_is_not_there(site: Site) -> None:
         (b"", "m is empty"),
         (b"{}\n", "line 1 of m is none of a manifest"),
         (b"\xff\n", "m is no manifest"),
-        (b'{"bucket": "b", "name": "n", "size": 1, "crc64nvme": "x", "key_id": null, '
-         b'"version_id": null}\n', "line 1 of m"),
+        (json.dumps(WRONG_LINE).encode(), "line 1 of m is none of a manifest"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("server", ["ministack"], indirect=True)

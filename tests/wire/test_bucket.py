@@ -42,7 +42,8 @@ from sealift.model import ByteRange, Location, Part, PartDone
 from sealift.tls import client_context
 from sealift.wire.address import Server
 from sealift.wire.bucket import BucketClient
-from sealift.wire.operations import Bucket, Identity
+from sealift.wire.identity import Identity
+from sealift.wire.operations import Bucket
 from sealift.wire.pool import Pool
 from sealift.wire.sigv4 import Credentials
 

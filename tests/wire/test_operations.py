@@ -54,7 +54,8 @@ from sealift.keys import CustomerKey
 from sealift.metadata import FileFacts
 from sealift.model import ByteRange
 from sealift.wire import operations
-from sealift.wire.operations import Bucket, Identity, ObjectClient
+from sealift.wire.identity import Identity
+from sealift.wire.operations import Bucket, ObjectClient
 from sealift.wire.sigv4 import Credentials
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(10)]

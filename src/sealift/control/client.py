@@ -22,7 +22,8 @@ from sealift.environment import chosen_region
 from sealift.errors import SettingsError
 from sealift.tls import client_context
 from sealift.wire.address import Server
-from sealift.wire.operations import Bucket, Identity
+from sealift.wire.identity import Identity
+from sealift.wire.operations import Bucket
 from sealift.wire.sigv4 import Credentials
 
 _PROBE_NAME = "x"

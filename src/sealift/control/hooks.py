@@ -6,7 +6,7 @@ import time
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from sealift.wire.operations import Identity
+from sealift.wire.identity import Identity
 from sealift.wire.sigv4 import amz_date, query_string
 
 

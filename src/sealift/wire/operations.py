@@ -28,7 +28,6 @@ from sealift.errors import (
     ObjectError,
     ProtocolError,
     ReplyError,
-    SettingsError,
     UnsafeNameError,
 )
 from sealift.keys import ALGORITHM, ALGORITHM_HEADER, KEY_MD5_HEADER, CustomerKey
@@ -38,12 +37,12 @@ from sealift.replies import parse_error_body, reply_error
 from sealift.wire.connection import Body, Counter
 from sealift.wire.heads import CRC_HEADER, facts_of
 from sealift.wire.http1 import Head, head_of_lines
+from sealift.wire.identity import Identity
 from sealift.wire.listing import Page, parse_page
 from sealift.wire.pool import Pool
 from sealift.wire.receiving import Reply
 from sealift.wire.sigv4 import (
     UNSIGNED_PAYLOAD,
-    Credentials,
     Signer,
     amz_date,
     query_string,
@@ -65,34 +64,6 @@ _CRC_FIELD = CRC_HEADER.encode()
 _ALGORITHM_FIELD = ALGORITHM_HEADER.encode()
 _KEY_MD5_FIELD = KEY_MD5_HEADER.encode()
 _ALGORITHM = ALGORITHM.encode()
-
-
-class Identity:
-    """Who signs, and by which clock; shared by all buckets, put right in one place.
-
-    `clock_offset` is how many seconds the server's clock is ahead of this machine's.
-    """
-
-    def __init__(self, credentials: Credentials) -> None:
-        self.clock_offset = 0.0
-        self.renew(credentials)
-
-    def renew(self, credentials: Credentials) -> None:
-        """Sign with these credentials from now on; SettingsError when no header can hold them."""
-        if any(sign in credentials.access_key + (credentials.token or "") for sign in "\r\n\0"):
-            raise SettingsError(
-                "the access key or the session token has a line break or a NUL in it",
-                hint="set it without",
-            )
-        self.credentials = credentials
-        self._signers: dict[str, Signer] = {}
-
-    def signer(self, region: str) -> Signer:
-        """The signer for a region, kept with its day key."""
-        signer = self._signers.get(region)
-        if signer is None:
-            signer = self._signers[region] = Signer(self.credentials, region)
-        return signer
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,9 +189,17 @@ class ObjectClient:
             raise
 
     async def list_page(
-        self, prefix: str, token: str | None = None, delimiter: str = "", limit: int = 1000
+        self,
+        prefix: str,
+        token: str | None = None,
+        delimiter: str = "",
+        limit: int = 1000,
+        after: str = "",
     ) -> Page:
-        """One page of the names that start with `prefix`, cut after the next `delimiter`."""
+        """One page of the names that start with `prefix`, cut after the next `delimiter`.
+
+        It goes on where the page with the `token` ended, or behind the name `after`.
+        """
         params = [
             ("list-type", "2"),
             ("encoding-type", "url"),  # XML cannot hold every name
@@ -231,6 +210,8 @@ class ObjectClient:
             params.append(("delimiter", delimiter))
         if token is not None:
             params.append(("continuation-token", token))
+        elif after:
+            params.append(("start-after", after))
         try:
             query = query_string(params)
         except UnicodeEncodeError:
