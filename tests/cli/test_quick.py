@@ -97,7 +97,7 @@ def test_every_shared_option_is_read(command: str, option: str) -> None:
     field = option[2:].replace("-", "_")
     is_flag = Shared.__dataclass_fields__[field].default is False
     words = [option] if is_flag else [option, "7"]
-    arguments = ["a"] * {"cp": 2, "restore": 1, "rm": 1}.get(command, 0)
+    arguments = ["a"] * {"cp": 2, "restore": 1, "rm": 1, "sync": 2}.get(command, 0)
     for line in ([command, *words, *arguments], [*words, command, *arguments]):
         read = quick.read(line)
         assert read is not None
@@ -105,9 +105,9 @@ def test_every_shared_option_is_read(command: str, option: str) -> None:
         assert filled(read) == by_typer(line)
 
 
-def test_every_command_is_known_but_the_demo() -> None:
+def test_every_command_is_known_but_two() -> None:
     known = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
-    assert known - {"demo"} == set(commands.COMMANDS)
+    assert known - {"demo", "verify"} == set(commands.COMMANDS)
 
 
 @pytest.mark.parametrize(

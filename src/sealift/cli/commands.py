@@ -230,7 +230,6 @@ COMMANDS: dict[str, Callable[..., NoReturn]] = {
     "cp": cp,
     "restore": restore,
     "sync": sync,
-    "verify": verify,
     "ls": ls,
     "stat": stat,
     "cat": cat,
