@@ -25,6 +25,7 @@ from sealift.errors import (
 )
 from sealift.events import Failed, Noted, RemovalPlanned, Reporter, Would
 from sealift.files.disk import Disk
+from sealift.files.folding import folds_case, folds_form
 from sealift.files.source import CHUNK_SIZE, file_crc
 from sealift.files.walk import FileEntry, Passed
 from sealift.filters import Filter
@@ -130,7 +131,7 @@ class Sync:
             lambda found: download_job(prefix.bucket, found, prefix.name, Naming.KEEP),
             lambda job, found, file: self._question(job, listed, file, found),
             lambda found, _: self._note_same(listed, found),
-            Collisions(),
+            Collisions(folds_case=await self.disk.run(folds_case, root), folds_form=folds_form()),
         )
         here = Side(root, self.walk(root, self.chosen, self.tree, is_source=False))
         move = partial(self.runner.down, directory=root, tree=self.tree)

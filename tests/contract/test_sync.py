@@ -287,3 +287,15 @@ def test_max_delete_is_an_error_of_the_run_in_the_engine(site: Site) -> None:
     site.boto_put("p/x", b"x")
     with pytest.raises(ObjectError, match="more than --max-delete allows"):
         sync(site, tree, site.uri("p"), delete=True, max_delete=0)
+
+
+def test_names_that_a_folding_file_system_takes_for_one_are_told(site: Site) -> None:
+    """A link under the directory's name in the other case makes it look like one that folds."""
+    (site.work / "Back").mkdir()
+    (site.work / "bACK").symlink_to("Back")
+    for name in ("A", "a", "b"):
+        site.boto_put(f"p/{name}", name.encode())
+    back = sync(site, site.uri("p"), site.work / "Back")
+    assert list(back.failed) == ["a"]
+    assert "takes the name for that of the object A" in str(back.failed["a"])
+    assert read_tree(site.work / "Back") == {"A": b"A", "b": b"b"}
