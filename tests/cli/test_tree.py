@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,19 @@ LINES = {"cp": ("cp", "src", "s3://b/"), "restore": ("restore", "s3://b/p/")}
 OPTIONS = ("--include", "--exclude", "--links", "--preserve", "--markers")
 
 
+def tree_in(arguments: Sequence[object]) -> Tree:
+    """The group of a command's arguments that is about trees."""
+    (tree,) = (each for each in arguments if isinstance(each, Tree))
+    return tree
+
+
 @pytest.fixture
 def parsed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Shared, TreeOptions]]:
     """What commands were given, in place of running them."""
     got: list[tuple[Shared, TreeOptions]] = []
 
     def take(shared: Shared, *arguments: Any) -> None:
-        got.append((shared, arguments[-1].options()))
+        got.append((shared, tree_in(arguments).options()))
 
     for command in LINES:
         monkeypatch.setattr(f"sealift.cli.commands.{command}", take)
@@ -79,7 +85,7 @@ def test_the_order_of_rules_is_kept(rules: list[tuple[bool, str]]) -> None:
         words += ["--include" if is_include else "--exclude", glob]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "sealift.cli.commands.cp", lambda *arguments: got.append(arguments[-1].options())
+            "sealift.cli.commands.cp", lambda *arguments: got.append(tree_in(arguments).options())
         )
         assert CliRunner().invoke(app, words).exit_code == 0
     assert got == [TreeOptions(rules=tuple(rules))]
