@@ -26,7 +26,7 @@ from sealift.wire.bucket import HeadFacts
 T = TypeVar("T")
 
 # Files looked at in one go.
-WALK_BATCH = 256
+WALK_BATCH = 128
 
 
 class Planner:

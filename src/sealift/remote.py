@@ -146,7 +146,7 @@ class Remote:
                 for found in page
                 if found.name > after and (until is None or found.name <= until)
             ]
-            if token is None or (page and until is not None and page[-1].name > until):
+            if token is None or (page and until is not None and page[-1].name >= until):
                 return
             if token in seen:
                 raise _endless(prefix)
