@@ -59,14 +59,10 @@ class Planner:
         self, source: Location, pages: Pages, cut: str, naming: Naming, tree: TreeOptions
     ) -> Plan:
         """The objects of `pages`, which lie below `source`; their names lose `cut`."""
-        root, chosen = len(listed_root(source)), Filter(tree.rules)
-        takes = None if chosen.is_open else chosen.takes
         made = tree.markers and naming is Naming.KEEP
-        async for page in pages:
+        async for page in _taken(source, pages, tree):
             jobs = []
             for found in page:
-                if takes is not None and not takes(found.name[root:]):
-                    continue
                 if is_marker(found) and not (made and found.name != cut):
                     self._reporter.emit(Skipped(found.name, "directory marker"))
                 else:
@@ -78,13 +74,9 @@ class Planner:
         self, source: Location, pages: Pages, cut: str, prefix: Location, tree: TreeOptions
     ) -> Plan:
         """The objects of `pages`, which lie below `source`, to go below `prefix`."""
-        root, chosen = len(listed_root(source)), Filter(tree.rules)
-        takes = None if chosen.is_open else chosen.takes
-        async for page in pages:
+        async for page in _taken(source, pages, tree):
             jobs = []
             for found in page:
-                if takes is not None and not takes(found.name[root:]):
-                    continue
                 if found.name == cut:
                     self._reporter.emit(Skipped(found.name, "directory marker"))
                     continue
@@ -160,6 +152,16 @@ class Planner:
     def _planned(self, jobs: list[Job]) -> list[Job]:
         self._reporter.emit(Planned(len(jobs), sum(job.size for job in jobs)))
         return jobs
+
+
+async def _taken(source: Location, pages: Pages, tree: TreeOptions) -> Pages:
+    """What the rules take of `pages`, by the names below `source`."""
+    root, chosen = len(listed_root(source)), Filter(tree.rules)
+    async for page in pages:
+        if chosen.is_open:
+            yield page
+        else:
+            yield [found for found in page if chosen.takes(found.name[root:])]
 
 
 def check_unchanged(job: Job, head: HeadFacts) -> None:
