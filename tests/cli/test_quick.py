@@ -28,6 +28,7 @@ WORDS = [
     "--names", "--", "-", "", "8", "0", "-5", "08", "+8", "1_000", "8.0", "many", "x", "s3://b/ü ",
     "a=b", "-j8", "--region=x", "--quiet=1", "--no-quiet", "uuid", "\udcff", "--prof", "٣",
     "9999999999", "--recursive", "--yes", "-y", "--summarize", "--dry-run",
+    "--delete", "--size-only", "--checksum", "--max-delete",
 ]  # fmt: skip
 
 
@@ -75,6 +76,10 @@ def filled(line: quick.Line) -> quick.Line:
 @example(words=["put"])
 @example(words=["cp", "a", "b"])
 @example(words=["sync", "a", "s3://b/", "--dry-run"])
+@example(words=["--quiet", "sync", "--delete", "a", "--size-only", "s3://b/", "--delete"])
+@example(words=["--delete", "sync", "a", "s3://b/"])
+@example(words=["sync", "a", "s3://b/", "--max-delete", "8"])
+@example(words=["cp", "--delete", "a", "s3://b/"])
 @example(words=["sync", "a", "s3://b/"])
 @example(words=["--quiet", "-j", "8", "cp", "-j", "9", "a", "--json", "b", "--region", "x"])
 @example(words=["restore", "s3://b/", "--profile", "p", "back"])

@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sealift.cli.shared import Shared
+from sealift.cli.syncing import Syncing
+from sealift.cli.tree import Tree
 
 # How many arguments each command takes, at least and at most.
 _ARGUMENTS = {
@@ -29,6 +31,11 @@ _NAMES = {f"--{field.name.replace('_', '-')}": field.name for field in fields(Sh
     "-j": "concurrency"
 }
 _FLAGS = frozenset(field.name for field in fields(Shared) if field.default is False)
+_SYNC_FLAGS = {
+    f"--{field.name.replace('_', '-')}": field.name
+    for field in fields(Syncing)
+    if field.default is False
+}
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 
 
@@ -37,17 +44,21 @@ class Line(NamedTuple):
 
     command: str
     shared: Shared
-    arguments: list[str]
+    arguments: list[Any]
 
 
 def read(words: Sequence[str]) -> Line | None:
     """The command line in `words`, or None: then typer is to read it."""
     options: dict[str, str | int | bool] = {}
-    arguments: list[str] = []
+    syncing: dict[str, bool] = {}
+    arguments: list[Any] = []
     rest = iter(words)
     for word in rest:
         if not word.startswith("-"):
             arguments.append(word)
+            continue
+        if word in _SYNC_FLAGS and arguments[:1] == ["sync"]:
+            syncing[_SYNC_FLAGS[word]] = True
             continue
         name = _NAMES.get(word)
         if name is None:
@@ -61,6 +72,8 @@ def read(words: Sequence[str]) -> Line | None:
     least, most = _ARGUMENTS.get(arguments[0], (1, 0)) if arguments else (1, 0)
     if not least <= len(arguments) - 1 <= most or not all(map(_is_text, words)):
         return None
+    if syncing:
+        arguments += [Tree(), Syncing(**syncing)]  # type: ignore[arg-type]
     return Line(arguments[0], Shared(**options), arguments[1:])  # type: ignore[arg-type]
 
 
