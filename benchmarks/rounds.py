@@ -17,6 +17,7 @@ from benchmarks.limits import writes_files
 from benchmarks.measure import Usage, measure
 from benchmarks.peers import SEALIFT, Peer, Run, aws_configuration, base_environ
 from benchmarks.servers import BUCKET, Keeper, serve
+from benchmarks.sink import Activity, activity
 from sealift.embedded import S3Server
 from sealift.errors import SettingsError
 from sealift.model import GiB
@@ -26,6 +27,7 @@ _SPARE_SIZE = GiB
 # The tree and what was stored of it; then what was stored and the tree that comes back.
 _COPIES = {"sink": 2, "rgw": 4}
 _PROBLEM_SIZE = 200
+_SYNC_PREFIX = "sync/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +69,11 @@ class Record:
 def run_cell(cell: Cell, settings: Settings, customer_key: bytes) -> Iterator[Record]:
     """Yield a record for each run, both ways; the server lives as long as this."""
     _require_room(cell, settings)
-    scratch = settings.directory / "scratch"
-    scratch.mkdir()
-    (scratch / "aws-config").write_text(aws_configuration(settings.connections))
-    key_file = scratch / "customer.key"
-    key_file.touch(mode=0o600)
-    key_file.write_bytes(customer_key)
+    if Way.SYNC in cell.ways and settings.server != "sink":
+        raise SettingsError(
+            "only the sink tells whether a sync moved nothing", hint="leave out --server"
+        )
+    scratch = make_scratch(settings.directory, settings.connections, customer_key)
     try:
         directory = settings.directory / "server"
         with serve(settings.server, directory, delay=settings.delay, discard=False) as server:
@@ -82,8 +83,19 @@ def run_cell(cell: Cell, settings: Settings, customer_key: bytes) -> Iterator[Re
             shutil.rmtree(settings.directory / name, ignore_errors=True)
 
 
+def make_scratch(directory: Path, connections: int, customer_key: bytes) -> Path:
+    """The home directory of all runs of a cell, with what they are configured by."""
+    scratch = directory / "scratch"
+    scratch.mkdir()
+    (scratch / "aws-config").write_text(aws_configuration(connections))
+    key_file = scratch / "customer.key"
+    key_file.touch(mode=0o600)
+    key_file.write_bytes(customer_key)
+    return scratch
+
+
 def _require_room(cell: Cell, settings: Settings) -> None:
-    needed = _COPIES[settings.server] * cell.total_size + _SPARE_SIZE
+    needed = _COPIES[settings.server] * cell.room + _SPARE_SIZE
     free = shutil.disk_usage(settings.directory).free
     if settings.server == "rgw" or settings.directory.is_relative_to("/dev/shm"):
         free = min(free, _available_memory())
@@ -118,29 +130,20 @@ class _Cell:
     def run(self) -> Iterator[Record]:
         self._keeper.make_bucket()
         self._digests = make_tree(self._cell, self._tree)
-        yield from self._turns(Way.UP)
-        self._seed()
-        shutil.rmtree(self._tree)
-        yield from self._turns(Way.DOWN)
+        for way in self._cell.ways:
+            if way is Way.DOWN:
+                self._seed()
+                shutil.rmtree(self._tree)
+            elif way is Way.SYNC:
+                self._seed_sync()
+            yield from self._turns(way)
 
     def _turns(self, way: Way) -> Iterator[Record]:
         settings = self._settings
-        racers = [SEALIFT, *settings.peers]
+        racers = [racer for peer in (SEALIFT, *settings.peers) for racer in peer.for_way(way)]
         for number in range(1, settings.rounds + 1):
             for peer in list(racers):
-                prefix = self._seeded(peer) if way is Way.DOWN else f"up/{peer.name}-{number}/"
-                run = Run(
-                    cell=self._cell,
-                    way=way,
-                    directory=self._tree if way is Way.UP else self._back,
-                    bucket=BUCKET,
-                    prefix=prefix,
-                    server=self._server,
-                    scratch=self._scratch,
-                    customer_key=self._customer_key,
-                    connections=settings.connections,
-                    sealift_arguments=settings.sealift_arguments,
-                )
+                run = self._make_run(way, self._prefix(peer, way, number))
                 if reason := peer.missing(run):
                     racers.remove(peer)
                     say(f"{peer.name} is left out: {reason}")
@@ -154,19 +157,40 @@ class _Cell:
                     racers.remove(peer)
                 yield record
 
+    def _make_run(self, way: Way, prefix: str) -> Run:
+        return Run(
+            cell=self._cell,
+            way=way,
+            directory=self._back if way is Way.DOWN else self._tree,
+            bucket=BUCKET,
+            prefix=prefix,
+            server=self._server,
+            scratch=self._scratch,
+            customer_key=self._customer_key,
+            connections=self._settings.connections,
+            sealift_arguments=self._settings.sealift_arguments,
+        )
+
+    def _prefix(self, peer: Peer, way: Way, number: int) -> str:
+        match way:
+            case Way.UP:
+                return f"up/{peer.name}-{number}/"
+            case Way.DOWN:
+                return self._seeded(peer)
+            case Way.SYNC:
+                return _SYNC_PREFIX
+
     def _one(self, peer: Peer, run: Run, number: int) -> Record:
         if run.way is Way.DOWN:
             self._back.mkdir()
-        command = peer.command(run)
+        before = activity(self._server) if run.way is Way.SYNC else None
         try:
-            usage = measure(
-                command,
-                environ=base_environ(run) | dict(peer.environ(run)),
-                directory=self._scratch,
-                log_file=self._scratch / "log",
-                timeout=self._settings.timeout,
-            )
-            problem, checked = self._check(peer, run, usage)
+            usage = run_peer(peer, run, self._settings.timeout)
+            if before is not None:
+                done = activity(self._server) - before
+                problem, checked = check_noop(run.cell, usage, done)
+            else:
+                problem, checked = self._check(peer, run, usage)
         finally:
             if run.way is Way.DOWN:
                 shutil.rmtree(self._back)
@@ -189,10 +213,8 @@ class _Cell:
         )
 
     def _check(self, peer: Peer, run: Run, usage: Usage) -> tuple[str | None, str]:
-        if usage.timed_out:
-            return f"took more than {self._settings.timeout:.0f} s", "nothing"
-        if usage.status != 0:
-            return f"status {usage.status}: {_last_line(usage.tail)}", "nothing"
+        if problem := failure(usage):
+            return problem, "nothing"
         if run.way is Way.UP:
             return self._keeper.check(run.prefix, self._cell, self._digests, sealed=peer.sealed)
         if peer.is_limit and not writes_files(run):
@@ -205,15 +227,59 @@ class _Cell:
         if self._server.name == "sink":
             kinds = {True}
         for sealed in kinds:
-            self._keeper.seed(_prefix(sealed), self._tree, self._digests, sealed=sealed)
-        names = [_prefix(True) + name for name in self._digests]
+            self._keeper.seed(_seed_prefix(sealed), self._tree, self._digests, sealed=sealed)
+        names = [_seed_prefix(True) + name for name in self._digests]
         (self._scratch / "names").write_text("\n".join(names))
 
+    def _seed_sync(self) -> None:
+        """Put what is to be compared by sealift itself, whose catalogue knows it then."""
+        run = self._make_run(Way.SYNC, _SYNC_PREFIX)
+        (ours, *_) = SEALIFT.for_way(Way.SYNC)
+        problem = failure(run_peer(ours, run, self._settings.timeout))
+        if problem is None:
+            # this makes the sink sort its names as well, once and before any of the runs
+            problem, _ = self._keeper.check(run.prefix, self._cell, self._digests, sealed=True)
+        if problem is not None:
+            raise SettingsError(f"sealift could not put the files there: {problem}")
+
     def _seeded(self, peer: Peer) -> str:
-        return _prefix(peer.sealed or self._server.name == "sink")
+        return _seed_prefix(peer.sealed or self._server.name == "sink")
 
 
-def _prefix(sealed: bool) -> str:
+def run_peer(peer: Peer, run: Run, timeout: float) -> Usage:
+    return measure(
+        peer.command(run),
+        environ=base_environ(run) | dict(peer.environ(run)),
+        directory=run.scratch,
+        log_file=run.scratch / "log",
+        timeout=timeout,
+    )
+
+
+def check_noop(cell: Cell, usage: Usage, done: Activity) -> tuple[str | None, str]:
+    """What is wrong with a sync that had nothing to do, or None; and what that was told by.
+
+    One that moved something is as wrong as one that did not look at all.
+    """
+    if problem := failure(usage):
+        return problem, "nothing"
+    if done.changes:
+        return f"sent {done.changes} requests that change something", "requests"
+    if done.listed < cell.count:
+        return f"was shown {done.listed} names of {cell.count}", "names shown"
+    return None, f"no change asked for, {done.listed} names shown"
+
+
+def failure(usage: Usage) -> str | None:
+    """Why a run that did not end well counts for nothing, or None."""
+    if usage.timed_out:
+        return f"took more than {usage.wall:.0f} s"
+    if usage.status != 0:
+        return f"status {usage.status}: {_last_line(usage.tail)}"
+    return None
+
+
+def _seed_prefix(sealed: bool) -> str:
     return "down/sealed/" if sealed else "down/clear/"
 
 

@@ -103,6 +103,10 @@ class Keeper:
             for entry in page.get("Contents", [])
         }
 
+    def list_first(self, prefix: str) -> None:
+        """Have the sink sort its names, as it does at the first LIST after a change."""
+        self._client.list_objects_v2(Bucket=BUCKET, Prefix=prefix, MaxKeys=1)
+
     def check(
         self, prefix: str, cell: Cell, digests: Mapping[str, bytes], *, sealed: bool
     ) -> tuple[str | None, str]:

@@ -7,6 +7,9 @@
 -- discarded or lie in parts, which are never joined. Under the name synthetic/SIZE, and
 -- synthetic/SIZE/COUNT/NUMBER, there are always zeros: LIST of synthetic/SIZE/COUNT/ shows COUNT
 -- of them.
+--
+-- GET /?activity answers "CHANGES LISTED": how many requests there were that could change something
+-- (PUT, POST, DELETE), and how many names LIST has shown.
 
 local ffi = require "ffi"
 local table_new = require "table.new"
@@ -382,11 +385,11 @@ end
 -- One sorted snapshot of each bucket, and of each synthetic prefix (no bucket's name has a slash);
 -- a listing that was begun goes on with the one it has.
 local snapshots = {}
-local function names_in(bucket, is_continued)
+local function snapshot_of(bucket, is_continued)
   local generation = counters:get("generation") or 0
   local snapshot = snapshots[bucket]
   if snapshot and (is_continued or snapshot.generation == generation) then
-    return snapshot.names
+    return snapshot
   end
   local start = bucket .. "/"
   local names = {}
@@ -397,19 +400,41 @@ local function names_in(bucket, is_continued)
   end
   table.sort(names) -- LuaJIT compares strings as bytes, which is what S3 promises
   snapshots[bucket] = { generation = generation, names = names }
-  return names
+  return snapshots[bucket]
 end
 
-local function synthetic_names(prefix, count)
+local function synthetic_snapshot(prefix, count)
   if snapshots[prefix] then
-    return snapshots[prefix].names
+    return snapshots[prefix]
   end
   local names = table_new(count, 0)
   for number = 1, count do
     names[number] = string.format("%s%09d", prefix, number)
   end
   snapshots[prefix] = { names = names }
-  return names
+  return snapshots[prefix]
+end
+
+-- What LIST has said of the names of a snapshot, by position; none of it outlives a change.
+local function rows_of(snapshot, encode)
+  local generation = counters:get("generation") or 0
+  if snapshot.rows_generation ~= generation then
+    snapshot.rows_generation, snapshot.rows = generation, {}
+  end
+  snapshot.rows[encode] = snapshot.rows[encode] or {}
+  return snapshot.rows[encode]
+end
+
+local function contents(entry, name, encode)
+  return "<Contents><Key>"
+    .. encode(name)
+    .. "</Key><LastModified>"
+    .. os.date("!%Y-%m-%dT%H:%M:%S.000Z", entry.mtime)
+    .. "</LastModified><ETag>&quot;"
+    .. entry.etag
+    .. "&quot;</ETag><Size>"
+    .. string.format("%d", entry.size)
+    .. "</Size><StorageClass>STANDARD</StorageClass></Contents>"
 end
 
 -- First position whose name is after `mark`, or not before it.
@@ -440,10 +465,11 @@ local function list_objects(bucket, args)
   local encode = args["encoding-type"] == "url" and encode_url or escape_xml
 
   local count = prefix:match("^synthetic/%d+/(%d+)/$")
-  local names = count and synthetic_names(prefix, tonumber(count)) or names_in(bucket, token ~= nil)
+  local snapshot = count and synthetic_snapshot(prefix, tonumber(count)) or snapshot_of(bucket, token ~= nil)
+  local names, known = snapshot.names, rows_of(snapshot, encode)
 
   local rows, taken, last = {}, 0, nil
-  local at = mark > prefix and position(names, mark, true) or position(names, prefix, false)
+  local at = mark >= prefix and position(names, mark, true) or position(names, prefix, false)
   while taken < limit do
     local name = names[at]
     if not name or name:sub(1, #prefix) ~= prefix then
@@ -456,23 +482,19 @@ local function list_objects(bucket, args)
       taken, last = taken + 1, past(common)
       at = position(names, last, false)
     else
-      local entry = find(bucket .. "/" .. name, name)
+      local entry = not known[at] and find(bucket .. "/" .. name, name)
       if entry then
-        rows[#rows + 1] = "<Contents><Key>"
-          .. encode(name)
-          .. "</Key><LastModified>"
-          .. os.date("!%Y-%m-%dT%H:%M:%S.000Z", entry.mtime)
-          .. "</LastModified><ETag>&quot;"
-          .. entry.etag
-          .. "&quot;</ETag><Size>"
-          .. string.format("%d", entry.size)
-          .. "</Size><StorageClass>STANDARD</StorageClass></Contents>"
+        known[at] = contents(entry, name, encode)
+      end
+      if known[at] then
+        rows[#rows + 1] = known[at]
         taken, last = taken + 1, name
       end
       at = at + 1
     end
   end
 
+  counters:incr("listed", taken, 0)
   local rest = names[at]
   local is_truncated = limit > 0 and rest ~= nil and rest:sub(1, #prefix) == prefix
   return answer_xml(
@@ -552,13 +574,19 @@ end
 -- Every request: answers it here, or leaves its body to nginx.
 function M.route()
   local method = ngx.req.get_method()
+  if method ~= "GET" and method ~= "HEAD" then
+    counters:incr("changes", 1, 0)
+  end
   if settings.delay > 0 and method ~= "PUT" then
     ngx.sleep(settings.delay)
   end
   -- ngx.var.uri has lost what a name may contain: empty, "." and ".." segments
   local raw = ngx.var.request_uri:match("^/([^?]*)"):gsub("+", "%%2B")
   local bucket, name = ngx.unescape_uri(raw):match("^([^/]*)/?(.*)$")
-  if bucket == "" then
+  if bucket == "" and ngx.var.args == "activity" then
+    local changes, listed = counters:get("changes") or 0, counters:get("listed") or 0
+    return answer(200, string.format("%d %d", changes, listed), "text/plain")
+  elseif bucket == "" then
     return answer_xml("ListAllMyBucketsResult", "<Buckets/>")
   end
   local args = ngx.req.get_uri_args()

@@ -11,7 +11,10 @@ import contextlib
 import os
 import resource
 import shutil
+import ssl
+import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from sealift.embedded import (
@@ -30,6 +33,7 @@ _LUA_MODULES = ("ndk_http_module.so", "ngx_http_lua_module.so")
 _GRACE = 0.5
 # Enough for 16384 connections, each with a file.
 _DESCRIPTORS = 32768
+_ASK_TIMEOUT = 60.0
 
 _CONFIGURATION = """
 {load_modules}
@@ -131,6 +135,26 @@ def sink(
             secret_key="sink",
             region="us-east-1",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What a sink has been asked so far: requests other than GET and HEAD, names shown by LIST."""
+
+    changes: int
+    listed: int
+
+    def __sub__(self, earlier: Activity) -> Activity:
+        return Activity(self.changes - earlier.changes, self.listed - earlier.listed)
+
+
+def activity(server: S3Server) -> Activity:
+    """Ask the sink `server`; this is not counted."""
+    context = ssl.create_default_context(cafile=str(server.ca_file))
+    url = f"{server.endpoint_url}/?activity"
+    with urllib.request.urlopen(url, timeout=_ASK_TIMEOUT, context=context) as reply:
+        changes, listed = reply.read().split()
+    return Activity(int(changes), int(listed))
 
 
 def _configuration(
