@@ -74,15 +74,14 @@ def walk(
     levels = [found]
     while levels:
         level = levels[-1]
-        following = next(level.entries, None)
-        if following is None:
-            levels.pop()
-            continue
-        _, entry, is_directory = following
-        name = level.name + entry.name
-        if not is_directory:
+        for _, entry, is_directory in level.entries:
+            name = level.name + entry.name
+            if is_directory:
+                break
             if takes is None or takes(name):
                 yield _look(entry, name, follow_links)
+        else:
+            levels.pop()
             continue
         name += "/"
         if takes is not None and not chosen.may_hold(name):
@@ -122,15 +121,15 @@ def _ordered(entry: os.DirEntry[str], follow_links: bool) -> tuple[bytes, os.Dir
 def _look(entry: os.DirEntry[str], name: str, follow_links: bool) -> FileEntry | Passed:
     """What an entry is that is no directory."""
     try:
-        if not follow_links and entry.is_symlink():
-            return Passed(name, "symbolic link")
         facts = entry.stat(follow_symlinks=follow_links)
-        if not stat.S_ISREG(facts.st_mode):
-            return Passed(name, "socket, pipe or device")
+        mode = facts.st_mode
+        if not stat.S_ISREG(mode):
+            return Passed(name, "symbolic link" if stat.S_ISLNK(mode) else "socket, pipe or device")
         if entry.name.startswith(TEMPORARY_PREFIX) and TEMPORARY_NAME.fullmatch(entry.name):
             return Passed(name, "unfinished download")
-        name.encode()
-        return FileEntry(entry.path, name, facts.st_size, facts.st_mtime_ns, facts.st_mode)
+        if not name.isascii():
+            name.encode()
+        return FileEntry(entry.path, name, facts.st_size, facts.st_mtime_ns, mode)
     except UnicodeEncodeError:
         return Passed(name, "", _not_utf8(name))
     except OSError as reason:

@@ -51,10 +51,26 @@ class Page(NamedTuple):
     next_token: str | None
 
 
+# An object as servers write it, with nothing in its way: no space, no entity, no other order. So
+# many of them in a row are cut apart at 2 us each, where expat's calls into Python take 5.
+_PLAIN = re.compile(
+    r"<Contents><Key>([^<&\x00-\x1f\ufffe\uffff]*)</Key>"
+    r"<LastModified>([^<&]*)</LastModified><ETag>([^<&]*)</ETag>"
+    r"(?:<Checksum\w+>[^<]*</Checksum\w+>)*"
+    r"<Size>([0-9]{1,18})</Size>(?:<StorageClass>([^<&]*)</StorageClass>)?"
+    r"(?:<Owner>(?:<\w+>[^<]*</\w+>)*</Owner>)?(?:<Type>[^<]*</Type>)?</Contents>"
+)
+_PIECES = _PLAIN.groups + 1
+_BEGIN, _END = "<Contents>", "</Contents>"
+# What stands for the row when expat reads the rest, and what it then finds.
+_MARK = "<Contents><Key/></Contents>"
+_MARK_FIELDS = {"Key": ""}
+
+
 def parse_page(body: bytes | memoryview) -> Page:
     """The page in `body`; raises ProtocolError, and nothing else, where there is none."""
     try:
-        return _page(*_read(body))
+        return _plain_page(body) or _page(*_read(body))
     except expat.ExpatError:
         pass
     try:
@@ -69,6 +85,36 @@ def parse_page(body: bytes | memoryview) -> Page:
 
 def _malformed(what: str) -> ProtocolError:
     return malformed(_OPERATION, what)
+
+
+# A plain row of objects
+
+
+def _plain_page(body: bytes | memoryview) -> Page | None:
+    """The page, if all its objects are plain and in one row; else None: expat is to read it."""
+    try:
+        text = str(body, "utf-8")
+    except UnicodeDecodeError:
+        return None
+    start, end = text.find(_BEGIN), text.rfind(_END) + len(_END)
+    if not 0 <= start < end:
+        return None
+    pieces = _PLAIN.split(text[start:end].replace("&quot;", '"'))
+    if any(pieces[::_PIECES]):
+        return None
+    head, marks, prefixes = _read((text[:start] + _MARK + text[end:]).encode())
+    if marks != [_MARK_FIELDS]:  # a comment, or an element that is passed over
+        return None
+    keys, dates, etags, sizes, classes = (pieces[index::_PIECES] for index in range(1, _PIECES))
+    if head.get("EncodingType") == "url":
+        keys = [_url_decoded(key) for key in keys]
+    objects = [
+        RemoteObject(key, int(size), etag, _seconds(date), storage_class or "STANDARD")
+        for key, size, etag, date, storage_class in zip(
+            keys, sizes, etags, dates, classes, strict=True
+        )
+    ]
+    return _page(head, [], prefixes)._replace(objects=objects)
 
 
 # XML -> texts

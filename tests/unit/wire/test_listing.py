@@ -12,13 +12,13 @@ import botocore.session
 import pytest
 from botocore.handlers import decode_list_object_v2
 from botocore.parsers import create_parser
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sealift.errors import ProtocolError
 from sealift.model import RemoteObject
 from sealift.wire.documents import MAX_DEPTH
-from sealift.wire.listing import Page, parse_page
+from sealift.wire.listing import Page, _page, _plain_page, _read, parse_page
 
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 ETAG = '"9dd4e461268c8034f5c8564e155c67a6"'
@@ -312,3 +312,67 @@ def test_only_protocol_errors_come_out_of_a_damaged_page(data: st.DataObject) ->
     except ProtocolError:
         return
     assert all(isinstance(found, RemoteObject) for found in page.objects)
+
+
+# The plain row
+
+PLAIN_TEXT = st.text("ab/%+2F=\u00e9\U0001f6a2\"'&;<>\r\n\t\x01 ", max_size=6)
+ODD = st.sampled_from(
+    ["", " ", "<!-- x -->", "<Owner><ID>1</ID><DisplayName>n</DisplayName></Owner>", "<X/>",
+     "<Type>Normal</Type>", "<ChecksumAlgorithm>CRC64NVME</ChecksumAlgorithm>", "&amp;"]
+)  # fmt: skip
+
+
+@st.composite
+def plain_pages(draw: st.DrawFn) -> str:
+    """Listings that are plain, or nearly so."""
+    rows = []
+    for _ in range(draw(st.integers(0, 4))):
+        key, etag = draw(PLAIN_TEXT), draw(st.sampled_from(["&quot;e&quot;", "e", "&#34;e", ""]))
+        size, before, after = (
+            draw(st.sampled_from(["0", "12", "x", "9" * 19])),
+            draw(ODD),
+            draw(ODD),
+        )
+        rows.append(
+            f"<Contents><Key>{key}</Key><LastModified>2026-11-24T13:05:33Z</LastModified>"
+            f"<ETag>{etag}</ETag>{before}<Size>{size}</Size>"
+            f"<StorageClass>STANDARD</StorageClass>{after}</Contents>{draw(ODD)}"
+        )
+    inner = "".join(rows)
+    around = draw(st.sampled_from(["{}", "<Odd>{}</Odd>", "<!-- {} -->", "<![CDATA[{}]]>"]))
+    coding = draw(st.sampled_from(["", "<EncodingType>url</EncodingType>"]))
+    rest = f"{coding}<IsTruncated>false</IsTruncated>{around.replace('{}', inner)}"
+    return f"<ListBucketResult>{rest}</ListBucketResult>"
+
+
+@settings(max_examples=400, deadline=None)
+@given(plain_pages())
+def test_a_plain_row_says_what_expat_says(document: str) -> None:
+    plain = _plain_page(document.encode())
+    if plain is not None:
+        assert plain == _page(*_read(document.encode()))
+
+
+CHECKSUM = (
+    "<ChecksumAlgorithm>CRC64NVME</ChecksumAlgorithm><ChecksumType>FULL_OBJECT</ChecksumType>"
+)
+
+
+def test_rows_of_aws_and_ceph_are_plain() -> None:
+    rows = "".join(
+        f"<Contents><Key>a{number}</Key><LastModified>2026-11-24T13:05:33.750Z</LastModified>"
+        f"<ETag>&quot;e&quot;</ETag>{checksum}<Size>1</Size><StorageClass>STANDARD</StorageClass>"
+        f"{owner}</Contents>"
+        for number, (checksum, owner) in enumerate(
+            [
+                (CHECKSUM, ""),
+                ("", "<Owner><ID>x</ID><DisplayName>y</DisplayName></Owner><Type>Normal</Type>"),
+            ]
+        )
+    )  # fmt: skip
+    document = f"<ListBucketResult><IsTruncated>false</IsTruncated>{rows}</ListBucketResult>"
+    plain = _plain_page(document.encode())
+    assert plain is not None
+    assert [found.name for found in plain.objects] == ["a0", "a1"]
+    assert plain.objects[0].etag == '"e"'
