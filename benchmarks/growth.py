@@ -34,6 +34,8 @@ from sealift.model import KiB, MiB
 COUNTS = "10000,100000,1000000"
 _FILE_SIZE = KiB
 _PREFIX = "growth/"
+# Of a table that goes into a file.
+_WIDTH = 110
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(str(error))
         return 1
     finally:
-        Console(highlight=False).print(table)
+        Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH).print(table)
     return 0
 
 
@@ -131,7 +133,8 @@ def _grow(count: int, directory: Path, rounds: int, timeout: float) -> Growth:
 
 
 def _table() -> Table:
-    table = Table("files")
+    table = Table()
+    table.add_column("files", justify="right", no_wrap=True)
     for what in ("first", "no-op"):
         for column in (f"{what} s", "files/s", "CPU s", "MiB"):
             table.add_column(column, justify="right", no_wrap=True)

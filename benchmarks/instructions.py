@@ -140,7 +140,7 @@ def _run_client(directory: Path, wrap: Callable[[list[str]], list[str]]) -> None
 def _figures(counts: Mapping[str, Counts]) -> list[Figure]:
     figures = []
     for pair in reversed(PAIRS):
-        for way in Way:
+        for way in pair.more.ways:
             difference = Counter(counts[_label(pair, pair.more, way)])
             difference.subtract(counts[_label(pair, pair.less, way)])
             functions = {function: number / pair.units for function, number in difference.items()}
