@@ -12,14 +12,19 @@ size and ETag are those that LIST shows. `-` fits everything.
 | 4   | rebuild     | -                     | -                        | ask                  |
 | 5   | checksum    | object half, with CRC | -                        | ask, against its CRC |
 | 6   | checksum    | -                     | -                        | ask                  |
-| 7   | times       | at most one half      | -                        | different            |
-| 8   | times       | none                  | file newer than object   | different            |
-| 9   | times       | none                  | -                        | same                 |
+| 7   | times       | object half, no mtime | -                        | ask, against its CRC |
+| 8   | times       | at most one half      | -                        | different            |
+| 9   | times       | none                  | file newer than object   | different            |
+| 10  | times       | none                  | -                        | same                 |
 
-Row 7: what changed since it was moved is different, however old it claims to be. Row 8 is that of
+Row 7: the file was too young for its mtime to prove anything (see `recorder`), or there was none.
+Row 8: what changed since it was moved is different, however old it claims to be. Row 9 is that of
 `aws s3 sync`: an upload is due when the file was written after the object was stored, a download
 when the file was written since (it was changed here; a file that was brought back has the time of
 its source, which is older than the object).
+
+Where the destination is an object, one that the entry says to be under another customer key than
+that of today is different, before all rows.
 
 "Ask" reads the file's CRC64NVME and, unless the entry has it, HEADs the object with the customer
 key. The table costs no request.
@@ -67,6 +72,8 @@ def compare_file(
         return Verdict.SAME
     if method is not Method.TIMES:
         return Verdict.ASK
+    if known is not None and known.mtime_ns is None and _object_half(known, found):
+        return Verdict.ASK
     if known is not None or file.mtime_ns > found.modified * _NANO:
         return Verdict.DIFFERENT
     return Verdict.SAME
@@ -75,7 +82,10 @@ def compare_file(
 def compare_objects(
     source: RemoteObject, found: RemoteObject, known: Known | None, method: Method
 ) -> Verdict:
-    """Whether two listed objects are the same; `known` is the entry of the destination's."""
+    """Whether two listed objects are the same; `known` is the entry of the destination's.
+
+    A source of the same second may have been replaced since: AWS lists whole seconds.
+    """
     if source.size != found.size:
         return Verdict.DIFFERENT
     if method is Method.SIZE:
@@ -84,7 +94,15 @@ def compare_objects(
         return Verdict.ASK
     if known is not None and not _object_half(known, found):
         return Verdict.DIFFERENT
-    return Verdict.DIFFERENT if source.modified > found.modified else Verdict.SAME
+    return Verdict.DIFFERENT if source.modified >= found.modified else Verdict.SAME
+
+
+def is_sealed_otherwise(known: Known | None, found: RemoteObject, key_id: str | None) -> bool:
+    """Whether the listed object is known to be under another customer key than `key_id`.
+
+    Then it is different from all that could be sent: a restore under the key of today would fail.
+    """
+    return known is not None and known.key_id != key_id and _object_half(known, found)
 
 
 def known_crc(known: Known | None, found: RemoteObject) -> int | None:

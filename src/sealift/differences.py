@@ -17,7 +17,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from sealift.collisions import Collisions
 from sealift.compare import Verdict
-from sealift.errors import CatalogueError, ObjectError
+from sealift.errors import CatalogueError, LocalFileError, ObjectError
 from sealift.events import Failed, Noted, PlanComplete, Planned, Reporter, Unchanged
 from sealift.files.disk import Disk
 from sealift.files.walk import Passed
@@ -76,10 +76,14 @@ class Entries:
 
 
 class Extra(NamedTuple):
-    """What only the destination has; `name` is relative to its root."""
+    """What only the destination has; `name` is relative to its root.
+
+    `directory` is the innermost one around it that the source has an object for, as `a/b/`, or "".
+    """
 
     name: str
     size: int
+    directory: str
 
 
 class Extras:
@@ -91,9 +95,12 @@ class Extras:
         )
         self.count = 0
 
-    def add(self, name: str, size: int) -> None:
-        """Keep a name."""
-        self._file.write(json.dumps([name, size]) + "\n")
+    def add(self, extra: Extra) -> None:
+        """Keep a name. LocalFileError."""
+        try:
+            self._file.write(json.dumps(extra) + "\n")
+        except OSError as reason:
+            raise LocalFileError("write to", tempfile.gettempdir(), reason) from None
         self.count += 1
 
     def batches(self) -> Iterator[list[Extra]]:
@@ -109,8 +116,9 @@ class Extras:
 class Listed:
     """The objects below a prefix, with what the catalogue knows of the page at hand in `known`.
 
-    Objects that only stand for a directory are left out unless `takes_marker`, and always the one
-    that stands for the prefix itself.
+    Objects that only stand for a directory are left out unless there are to be `markers`, and
+    always the one that stands for the prefix itself. Nothing is to be done for those of which
+    `is_made` says that the directory is there.
     """
 
     def __init__(
@@ -121,7 +129,9 @@ class Listed:
         chosen: Filter,
         disk: Disk,
         reporter: Reporter,
-        takes_marker: Callable[[RemoteObject], bool] = lambda _: False,
+        *,
+        markers: bool,
+        is_made: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self.prefix = prefix
         self._reporter = reporter
@@ -129,24 +139,30 @@ class Listed:
         self._entries = entries
         self._takes = None if chosen.is_open else chosen.takes
         self._disk = disk
-        self._takes_marker = takes_marker
+        self._markers = markers
+        self._is_made = is_made
         self.known: dict[str, Known] = {}
 
     async def pages(self) -> AsyncIterator[list[RemoteObject | Passed]]:
         """The pages; each replaces `known`."""
-        takes, cut = self._takes, len(self.prefix.name)
         async for page in self._pages:
             try:
                 self.known = await self._disk.run_brief(self._entries.up_to, page[-1].name)
             except CatalogueError as error:
                 self.known = {}
                 self._reporter.emit(Noted(str(error)))
-            yield [
-                found
-                for found in page
-                if (not is_marker(found) or (len(found.name) > cut and self._takes_marker(found)))
-                and (takes is None or takes(found.name[cut:]))
-            ]
+            yield list(self._chosen(page))
+
+    def _chosen(self, page: list[RemoteObject]) -> Iterator[RemoteObject | Passed]:
+        takes, cut = self._takes, len(self.prefix.name)
+        for found in page:
+            name = found.name[cut:]
+            if takes is not None and not takes(name):
+                continue
+            if not is_marker(found):
+                yield found
+            elif self._markers and name:
+                yield Passed(found.name, "is there") if self._is_made(name) else found
 
 
 @dataclass(slots=True)
@@ -172,6 +188,7 @@ class SyncPlan(Generic[S, D]):
         self._keep_extras = keep_extras
         self._reporter = reporter
         self._questions: dict[Job, Question] = {}
+        self._directories: list[str] = []
         self.extras = Extras()
         self.source_count = 0
 
@@ -195,9 +212,12 @@ class SyncPlan(Generic[S, D]):
             theirs = None if isinstance(found, Passed) else found
             if ours is None:
                 if theirs is not None and self._keep_extras:
-                    self.extras.add(name, theirs.size)
+                    self.extras.add(Extra(name, theirs.size, self._directory_of(name)))
                 continue
             self.source_count += 1
+            if name.endswith("/"):
+                self._directory_of(name)
+                self._directories.append(name)
             if isinstance(ours, Passed):
                 continue
             try:
@@ -219,6 +239,13 @@ class SyncPlan(Generic[S, D]):
         if same_count:
             self._reporter.emit(Unchanged(same_count, same_size))
         return jobs
+
+    def _directory_of(self, name: str) -> str:
+        """The innermost directory around `name` that the source has an object for, or ""."""
+        directories = self._directories
+        while directories and not name.startswith(directories[-1]):
+            directories.pop()
+        return directories[-1] if directories else ""
 
     async def differing(self, jobs: Sequence[Job], settle: Settle) -> list[Job]:
         """Those of `jobs` that differ, where that had to be asked; `settle` hears what failed."""

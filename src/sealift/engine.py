@@ -202,8 +202,8 @@ class Engine:
             await sync.run(partial(sync.down, Location.parse(source), destination))
         else:
             begin, prefix = Location.parse(source), Location.parse(destination)
-            self._check_apart(contents(begin), contents(prefix))
             remote = Remote(self._source_session)
+            await self._check_apart(remote, contents(begin), contents(prefix))
             side = await self._source(begin.bucket)
             await sync.run(partial(sync.across, begin, remote, side, prefix))
 
@@ -335,11 +335,11 @@ class Engine:
         same_server = self._options.for_source().same_server(self._options)
         return Source(await session.objects(bucket), session.retrier, same_server)
 
-    def _check_apart(self, source: Location, destination: Location) -> None:
-        there = self._options.for_source()
-        if not there.same_server(self._options) or source.bucket != destination.bucket:
+    async def _check_apart(self, there: Remote, source: Location, destination: Location) -> None:
+        names = sorted((source.name, destination.name), key=len)
+        if not names[1].startswith(names[0]):
             return
-        if source.name.startswith(destination.name) or destination.name.startswith(source.name):
+        if await there.scope(source.bucket) == await self._remote.scope(destination.bucket):
             raise UsageError(
                 f"one of {source} and {destination} is inside the other", hint="take others"
             )

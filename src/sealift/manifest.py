@@ -9,14 +9,16 @@ already, and no catalogue or checksum told. A manifest appears under its name wh
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import secrets
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from sealift.checksums import decode, encode
 from sealift.errors import LocalFileError, UsageError
-from sealift.model import Location
+from sealift.model import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, Location
 
 
 class Line(NamedTuple):
@@ -30,13 +32,21 @@ class Line(NamedTuple):
 
 
 class Manifest:
-    """Writes a manifest; end it by `commit`, else by `discard`. UsageError when it cannot begin."""
+    """Writes a manifest; end it by `commit`, else by `discard`. UsageError when it cannot begin.
+
+    Until then it is a file of another name in the same directory.
+    """
 
     def __init__(self, path: str) -> None:
-        self._path = path
-        self._temporary = f"{path}.part"
+        self._path = os.path.realpath(path)
+        self._directory = os.path.dirname(self._path)
+        # Of the form that walks pass over: the directory may be one that takes part.
+        name = f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}-0{TEMPORARY_SUFFIX}"
+        self._temporary = os.path.join(self._directory, name)
+        if os.path.lexists(self._path) and not os.path.isfile(self._path):
+            raise UsageError(f"{path} is no file", hint="give another name for the manifest")
         try:
-            self._file = open(self._temporary, "w", encoding="ascii")  # noqa: SIM115
+            self._file = open(self._temporary, "x", encoding="ascii")  # noqa: SIM115
         except OSError as reason:
             raise UsageError(LocalFileError("write", path, reason).message) from None
 
@@ -68,8 +78,10 @@ class Manifest:
 
     def discard(self) -> None:
         """Remove what was written so far."""
-        self._file.close()
-        os.unlink(self._temporary)
+        with contextlib.suppress(OSError):  # it writes what is left, and the disk may be full
+            self._file.close()
+        with contextlib.suppress(OSError):
+            os.unlink(self._temporary)
 
 
 def read_manifest(path: str) -> Iterator[Line]:

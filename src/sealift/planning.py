@@ -120,11 +120,18 @@ class Planner:
             self._reporter.emit(PlanComplete())
 
     async def walk(
-        self, root: str, chosen: Filter, tree: TreeOptions, *, is_source: bool = True
+        self,
+        root: str,
+        chosen: Filter,
+        tree: TreeOptions,
+        *,
+        is_source: bool = True,
+        is_whole: bool = True,
     ) -> AsyncIterator[list[FileEntry | Passed]]:
         """What is below `root`, in batches; what cannot be sent is reported, failures drop out.
 
-        Where `root` is no source nothing is reported, and it need not be there.
+        Where `root` is no source it need not be there, and nothing is reported but failures, these
+        too only if the walk has to be `is_whole`.
         """
         if not is_source and not await self._disk.run(os.path.isdir, root):
             return
@@ -140,7 +147,7 @@ class Planner:
                 if not isinstance(entry, Passed):
                     entries.append(entry)
                 elif entry.error is not None:
-                    if is_source:
+                    if is_source or is_whole:
                         self._reporter.emit(Failed(entry.name, entry.error))
                 else:
                     if is_source:

@@ -7,6 +7,7 @@ the queue drops its oldest: the catalogue may have gaps, the run may not be held
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -16,13 +17,17 @@ from sealift.catalogue import Catalogue
 from sealift.errors import CatalogueError
 from sealift.events import Noted, Reporter
 from sealift.files.disk import Disk
-from sealift.model import Job, Known, bare_etag
+from sealift.model import Direction, Job, Known, bare_etag
 
 # Seconds: what a crash may leave unrecorded.
 INTERVAL = 1.0
 BATCH_COUNT = 1000
 # Objects that wait: some 10 MiB of memory, and what the fastest run moves in two seconds.
 WAITING_COUNT = 20_000
+# Nanoseconds: the steps in which files get their times, by the kernel's tick, or by file systems
+# that know whole seconds only (FAT two of them).
+TICK_NS = 10_000_000
+COARSE_TICK_NS = 2_000_000_000
 # Seconds that the end of a run, also of one that was interrupted, waits for its last objects.
 FINISH_TIME = 1.0
 
@@ -48,6 +53,7 @@ class Recorder:
         self._key_id = key_id
         self._waiting: deque[Job] = deque(maxlen=WAITING_COUNT)
         self._troubles: list[CatalogueError] = []
+        self._begun_ns = time.time_ns()
         self.record = self._waiting.append
 
     async def keep_recording(self) -> None:
@@ -97,9 +103,20 @@ class Recorder:
                 bare_etag(job.etag),
                 job.version_id,
                 job.crc,
-                job.mtime_ns,
+                job.mtime_ns if self._is_at_rest(job) else None,
                 key_id,
             )
             for job in jobs
         ]
         self._catalogue.record(self._scope, rows)
+
+    def _is_at_rest(self, job: Job) -> bool:
+        """Whether whoever writes to the file after it was read gives it another mtime.
+
+        Not so where it was written but a tick before, or even after the run began: then its mtime
+        proves nothing, and is not recorded.
+        """
+        if job.mtime_ns is None or job.direction is not Direction.UP:
+            return True
+        tick_ns = TICK_NS if job.mtime_ns % 1_000_000_000 else COARSE_TICK_NS
+        return job.mtime_ns < self._begun_ns - tick_ns

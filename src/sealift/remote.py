@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
+from itertools import pairwise
 
 from sealift.errors import IntegrityError, ObjectError, ReplyError, UsageError
 from sealift.model import Location, RemoteObject
@@ -119,7 +120,8 @@ class Remote:
         if token is None:
             return
         last = first[-1].name if first else ""
-        names = [] if not slow or not last else await self._cuts(prefix, cuts)
+        can_cut = slow and last and _is_in_order(first)
+        names = await self._cuts(prefix, cuts) if can_cut else []
         ranges = cut_ranges_of_names(last, names)
         if len(ranges) > 1:
             pages = list_ranges(partial(self._range, prefix), ranges)
@@ -141,6 +143,8 @@ class Remote:
         page, _, token = await self._page(prefix, after=after)
         seen = set()
         while True:
+            if not _is_in_order(page):  # then the end of the range would not be seen
+                raise IntegrityError(f"the listing of {prefix} is not in the order of names")
             yield [
                 found
                 for found in page
@@ -190,9 +194,16 @@ class Remote:
         after: str = "",
     ) -> Page:
         objects = await self._session.objects(prefix.bucket)
-        return await self._session.retrier.run(
+        page: Page = await self._session.retrier.run(
             str(prefix), objects.list_page, prefix.name, token, delimiter, limit, after
         )
+        if not all(found.name.startswith(prefix.name) for found in page.objects):
+            raise IntegrityError(f"the listing of {prefix} names objects outside of it")
+        return page
+
+
+def _is_in_order(page: list[RemoteObject]) -> bool:
+    return all(before.name < after.name for before, after in pairwise(page))
 
 
 def _endless(prefix: Location) -> IntegrityError:

@@ -18,7 +18,7 @@ from sealift.events import Failed, Finished, Noted, Removed, Reporter, Started, 
 from sealift.files.disk import THREAD_COUNT, Disk
 from sealift.files.names import split_name
 from sealift.files.output import Output
-from sealift.files.target import Target
+from sealift.files.target import Identity, Target
 from sealift.memory import Memory
 from sealift.model import Job, Location
 from sealift.options import ADAPTIVE_CEILING, Options, TreeOptions
@@ -136,11 +136,15 @@ class Runner:
         remover = Remover(objects, self._session.retrier, self._reporter)
         await self._with([self._keep_credentials], partial(remover.remove, names))
 
-    async def remove_files(self, names: Sequence[str], directory: str) -> None:
-        """Remove the files `names` below `directory`, and directories that this leaves empty."""
-        for name, error in zip(
-            names, await self._disk.run(_remove_files, directory, names), strict=True
-        ):
+    async def remove_files(
+        self, names: Sequence[str], directory: str, was: Identity | None, kept: Collection[str]
+    ) -> None:
+        """Remove the files `names` below `directory`, and directories that this leaves empty.
+
+        The directories `kept`, as `a/b/`, stay. ObjectError when `directory` is not what it `was`.
+        """
+        errors = await self._disk.run(_remove_files, directory, names, was, kept)
+        for name, error in zip(names, errors, strict=True):
             self._reporter.emit(Removed(name) if error is None else Failed(name, error))
 
     async def _keep_credentials(self) -> None:
@@ -230,10 +234,18 @@ class Runner:
         )
 
 
-def _remove_files(directory: str, names: Sequence[str]) -> list[LocalFileError | None]:
+def _remove_files(
+    directory: str, names: Sequence[str], was: Identity | None, kept: Collection[str]
+) -> list[LocalFileError | None]:
     target = Target(directory)
     try:
-        return target.remove_each([split_name(name) for name in names])
+        if target.identity != was:
+            raise ObjectError(
+                f"the directory {directory} was replaced by another one",
+                hint="nothing was removed from it; run the same command again",
+            )
+        stay = {tuple(name.split("/")[:-1]) for name in kept}
+        return target.remove_each([split_name(name) for name in names], stay)
     finally:
         target.close()
 

@@ -13,7 +13,14 @@ from functools import partial
 
 from sealift.catalogue import Catalogue
 from sealift.collisions import Collisions
-from sealift.compare import Method, Verdict, compare_file, compare_objects, known_crc
+from sealift.compare import (
+    Method,
+    Verdict,
+    compare_file,
+    compare_objects,
+    is_sealed_otherwise,
+    known_crc,
+)
 from sealift.copier import Source
 from sealift.differences import D, Entries, Extras, Listed, Question, Rules, S, SyncPlan
 from sealift.errors import (
@@ -27,6 +34,7 @@ from sealift.events import Failed, Noted, RemovalPlanned, Reporter, Would
 from sealift.files.disk import Disk
 from sealift.files.folding import folds_case, folds_form
 from sealift.files.source import CHUNK_SIZE, file_crc
+from sealift.files.target import Identity, directory_identity
 from sealift.files.walk import FileEntry, Passed
 from sealift.filters import Filter
 from sealift.manifest import Line, Manifest
@@ -105,8 +113,14 @@ class Sync:
         """Make what is below a prefix as the tree `root` is."""
         prefix = contents(destination)
         listed = await self._list(prefix)
+
+        def compare(file: FileEntry, found: RemoteObject) -> Verdict:
+            if is_sealed_otherwise(listed.known.get(found.name), found, self.key_id):
+                return Verdict.DIFFERENT
+            return self._compare(listed, file, found)
+
         rules = Rules[FileEntry, RemoteObject](
-            lambda file, found: self._compare(listed, file, found),
+            compare,
             lambda file: upload_job(file, prefix),
             lambda job, file, found: self._question(job, listed, file, found),
             lambda _, found: self._note_same(listed, found),
@@ -121,11 +135,7 @@ class Sync:
         """Make the directory `root` as what is below a prefix is."""
         prefix = contents(source)
 
-        def is_new(found: RemoteObject) -> bool:
-            name = found.name[len(prefix.name) :]
-            return self.tree.markers and not os.path.isdir(os.path.join(root, name))
-
-        listed = await self._list(prefix, is_new)
+        listed = await self._list(prefix, lambda name: os.path.isdir(os.path.join(root, name)))
         rules = Rules[RemoteObject, FileEntry](
             lambda found, file: self._compare(listed, file, found),
             lambda found: download_job(prefix.bucket, found, prefix.name, Naming.KEEP),
@@ -133,11 +143,13 @@ class Sync:
             lambda found, _: self._note_same(listed, found),
             Collisions(folds_case=await self.disk.run(folds_case, root), folds_form=folds_form()),
         )
-        here = Side(root, self.walk(root, self.chosen, self.tree, is_source=False))
-        move = partial(self.runner.down, directory=root, tree=self.tree)
-        await self._carry_out(
-            rules, _side(listed), here, prefix.bucket, move, partial(self._remove_files, root)
+        was = await self.disk.run(directory_identity, root)
+        found = self.walk(
+            root, self.chosen, self.tree, is_source=False, is_whole=self.options.delete
         )
+        move = partial(self.runner.down, directory=root, tree=self.tree)
+        remove = partial(self._remove_files, root, was)
+        await self._carry_out(rules, _side(listed), Side(root, found), prefix.bucket, move, remove)
 
     async def across(
         self, source: Location, there: Remote, side: Source, destination: Location
@@ -148,7 +160,10 @@ class Sync:
         method = self.options.method
 
         def compare(ours: RemoteObject, theirs: RemoteObject) -> Verdict:
-            return compare_objects(ours, theirs, listed.known.get(theirs.name), method)
+            known = listed.known.get(theirs.name)
+            if is_sealed_otherwise(known, theirs, self.key_id):
+                return Verdict.DIFFERENT
+            return compare_objects(ours, theirs, known, method)
 
         def make_job(found: RemoteObject) -> Job:
             location = prefix.child(found.name[len(begin.name) :])
@@ -161,7 +176,15 @@ class Sync:
             compare, make_job, question, lambda _, found: self._note_same(listed, found)
         )
         pages = there.pages(begin)
-        unknown = Listed(begin, pages, Entries(_nothing), self.chosen, self.disk, self.reporter)
+        unknown = Listed(
+            begin,
+            pages,
+            Entries(_nothing),
+            self.chosen,
+            self.disk,
+            self.reporter,
+            markers=self.tree.markers,
+        )
         move = partial(self.runner.across, source=side)
         await self._carry_out(
             rules,
@@ -175,7 +198,7 @@ class Sync:
     # Comparing
 
     async def _list(
-        self, prefix: Location, takes_marker: Callable[[RemoteObject], bool] | None = None
+        self, prefix: Location, is_made: Callable[[str], bool] = lambda _: False
     ) -> Listed:
         scope = await self.remote.scope(prefix.bucket)
         if self.options.method is Method.REBUILD and not self.options.dry_run:
@@ -192,7 +215,8 @@ class Sync:
             self.chosen,
             self.disk,
             self.reporter,
-            takes_marker or (lambda _: self.tree.markers),
+            markers=self.tree.markers,
+            is_made=is_made,
         )
 
     async def _cuts(self, scope: str, prefix: str) -> list[str]:
@@ -209,21 +233,20 @@ class Sync:
         return compare_file(file, found, listed.known.get(found.name), self.options.method)
 
     def _question(self, job: Job, listed: Listed, file: FileEntry, found: RemoteObject) -> Question:
-        crc = None
-        if self.options.method is Method.CHECKSUM:
-            crc = known_crc(listed.known.get(found.name), found)
-        return partial(self._is_same, job, file, found, crc)
+        known = listed.known.get(found.name)
+        if self.options.method is Method.REBUILD or known_crc(known, found) is None:
+            known = None
+        return partial(self._is_same, job, file, known)
 
-    async def _is_same(
-        self, job: Job, file: FileEntry, found: RemoteObject, crc: int | None
-    ) -> bool:
+    async def _is_same(self, job: Job, file: FileEntry, known: Known | None) -> bool:
         """Whether a file and an object are the same by the CRC64NVME of their bytes.
 
-        `crc` is the object's where it is known, else it is asked for by HEAD. An object without one
-        is different.
+        `known` has the object's; without, it is asked for by HEAD. An object without one is
+        different.
         """
-        etag = found.etag
-        if crc is None:
+        if known is not None:
+            etag, crc, job.version_id = known.etag, known.crc, known.version_id
+        else:
             try:
                 head = await self.remote.head(job.location)
             except WrongCustomerKeyError:
@@ -242,7 +265,11 @@ class Sync:
 
     async def _is_copy(self, job: Job, there: Remote, source: Location) -> bool:
         """Whether two objects are the same, by the CRC64NVME that is stored with each."""
-        ours, theirs = await there.head(source), await self.remote.head(job.location)
+        ours = await there.head(source)
+        try:
+            theirs = await self.remote.head(job.location)
+        except WrongCustomerKeyError:  # it is replaced, under the key of today
+            return False
         crc = theirs.facts.crc
         if crc is None or crc != ours.facts.crc or ours.size != theirs.size:
             return False
@@ -319,6 +346,10 @@ class Sync:
         extras, options = plan.extras, self.options
         if not extras.count:
             return
+        failed = self.failed_count()
+        if failed:
+            self.reporter.emit(Noted(f"nothing was removed, because {failed} objects failed"))
+            return
         if not plan.source_count and not options.force:
             raise UsageError(
                 "the source is empty, so everything would be removed", hint="if so, add --force"
@@ -328,10 +359,6 @@ class Sync:
                 f"{extras.count} names would be removed, more than --max-delete allows",
                 hint="none was; look with --dry-run",
             )
-        failed = self.failed_count()
-        if failed:
-            self.reporter.emit(Noted(f"nothing was removed, because {failed} objects failed"))
-            return
         if not options.dry_run:
             self.reporter.emit(RemovalPlanned(extras.count))
             await remove(extras)
@@ -347,9 +374,11 @@ class Sync:
 
         await self.runner.remove(names(), prefix.bucket)
 
-    async def _remove_files(self, root: str, extras: Extras) -> None:
+    async def _remove_files(self, root: str, was: Identity | None, extras: Extras) -> None:
         for batch in extras.batches():
-            await self.runner.remove_files([extra.name for extra in batch], root)
+            await self.runner.remove_files(
+                [extra.name for extra in batch], root, was, {extra.directory for extra in batch}
+            )
 
 
 def _side(listed: Listed) -> Side[RemoteObject | Passed]:

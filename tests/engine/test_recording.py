@@ -33,7 +33,7 @@ def recorded(site: Site, state_home: Path) -> dict[str, Known]:
 
 
 def expected(
-    site: Site, name: str, mtime_ns: int, key_id: str | None = CUSTOMER_KEY.key_id
+    site: Site, name: str, mtime_ns: int | None, key_id: str | None = CUSTOMER_KEY.key_id
 ) -> Known:
     stored = site.server.objects["bucket", name]
     size, crc = len(stored.body), crc64(stored.body)
@@ -87,8 +87,8 @@ async def test_a_changed_file_is_recorded_as_it_was_sent(site: Site, state_home:
     site.record.on_start("one", lambda: Path(path).write_bytes(b"and after"))
     async with site.engine() as engine:
         await engine.put(path, Location("bucket", "one"))
-    mtime_ns = os.stat(path).st_mtime_ns
-    assert recorded(site, state_home) == {"one": expected(site, "one", mtime_ns)}
+    # Without its mtime: written once more within the same tick it would have the same.
+    assert recorded(site, state_home) == {"one": expected(site, "one", None)}
     assert site.body("one") == b"and after"
 
 

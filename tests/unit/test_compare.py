@@ -7,7 +7,14 @@ import re
 import pytest
 
 from sealift import compare
-from sealift.compare import Method, Verdict, compare_file, compare_objects, known_crc
+from sealift.compare import (
+    Method,
+    Verdict,
+    compare_file,
+    compare_objects,
+    is_sealed_otherwise,
+    known_crc,
+)
 from sealift.files.walk import FileEntry
 from sealift.model import Known, RemoteObject
 
@@ -52,13 +59,17 @@ ROWS = {
         (FILE_CHANGED, OBJECT, ENTRY._replace(crc=None), Method.CHECKSUM, ASK),
     ],
     7: [
+        (FILE, OBJECT, ENTRY._replace(mtime_ns=None), Method.TIMES, ASK),
+        (FILE_NEWER, OBJECT, ENTRY._replace(mtime_ns=None, crc=None), Method.TIMES, ASK),
+    ],
+    8: [
         (FILE_CHANGED, OBJECT, ENTRY, Method.TIMES, DIFFERENT),
         (FILE, REPLACED, ENTRY, Method.TIMES, DIFFERENT),
         (FILE_CHANGED, REPLACED, ENTRY, Method.TIMES, DIFFERENT),
-        (FILE, OBJECT, ENTRY._replace(mtime_ns=None), Method.TIMES, DIFFERENT),
+        (FILE, REPLACED, ENTRY._replace(mtime_ns=None), Method.TIMES, DIFFERENT),
     ],
-    8: [(FILE_NEWER, OBJECT, None, Method.TIMES, DIFFERENT)],
-    9: [
+    9: [(FILE_NEWER, OBJECT, None, Method.TIMES, DIFFERENT)],
+    10: [
         (FILE, OBJECT, None, Method.TIMES, SAME),
         (FileEntry("/t/a", "a", 5, 2_000 * NANO, MODE), OBJECT, None, Method.TIMES, SAME),
     ],
@@ -90,7 +101,15 @@ def test_objects_compare_by_size_then_by_time_and_by_what_was_copied() -> None:
     assert compare_objects(OBJECT, OBJECT._replace(size=6), None, Method.SIZE) is DIFFERENT
     assert compare_objects(newer, OBJECT, None, Method.SIZE) is SAME
     assert compare_objects(newer, OBJECT, None, Method.TIMES) is DIFFERENT
+    assert compare_objects(OBJECT, OBJECT, None, Method.TIMES) is DIFFERENT  # replaced, perhaps
     assert compare_objects(older, OBJECT, None, Method.TIMES) is SAME
     assert compare_objects(older, OBJECT, copied, Method.TIMES) is SAME
     assert compare_objects(older, REPLACED, copied, Method.TIMES) is DIFFERENT
     assert compare_objects(older, OBJECT, copied, Method.CHECKSUM) is ASK
+
+
+def test_an_entry_tells_that_an_object_is_under_another_key() -> None:
+    assert is_sealed_otherwise(ENTRY, OBJECT, "other")
+    assert not is_sealed_otherwise(ENTRY, OBJECT, "key")
+    assert not is_sealed_otherwise(ENTRY, REPLACED, "other")
+    assert not is_sealed_otherwise(None, OBJECT, "other")

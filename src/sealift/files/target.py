@@ -17,7 +17,7 @@ import secrets
 import stat
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from sealift.errors import LocalFileError
 from sealift.model import TEMPORARY_PREFIX, TEMPORARY_SUFFIX
@@ -25,7 +25,21 @@ from sealift.model import TEMPORARY_PREFIX, TEMPORARY_SUFFIX
 # Idle directory descriptors kept open; far below the usual limit of 1024 open files.
 KEPT_DIRECTORY_COUNT = 64
 
+# Device and inode: what a directory is, whatever its path.
+Identity = tuple[int, int]
+
 _Path = tuple[str, ...]
+
+
+def directory_identity(path: str) -> Identity | None:
+    """What `path` is at the moment; None when nothing is there. LocalFileError."""
+    try:
+        facts = os.stat(path)
+    except FileNotFoundError:
+        return None
+    except OSError as reason:
+        raise LocalFileError("look at", path, reason) from None
+    return facts.st_dev, facts.st_ino
 
 
 def _make_durable(path: str) -> None:
@@ -156,6 +170,12 @@ class Target:
         self._root.users = 1
         self._open[()] = self._root
 
+    @property
+    def identity(self) -> Identity:
+        """What the root is."""
+        facts = os.fstat(self._root.fd)
+        return facts.st_dev, facts.st_ino
+
     def create(self, parts: list[str]) -> TargetFile:
         """A temporary file for the name `parts` (see `split_name`), its directories made.
 
@@ -228,11 +248,13 @@ class Target:
                 self.discard(file)
         return found
 
-    def remove_each(self, names: Sequence[list[str]]) -> list[LocalFileError | None]:
+    def remove_each(
+        self, names: Sequence[list[str]], kept: Collection[_Path] = ()
+    ) -> list[LocalFileError | None]:
         """Remove files (see `split_name`), then directories left empty; returns the error of each.
 
         A link is removed and not followed, a directory is an error, what is gone already is none.
-        The root stays. Directories that lost an entry are synced once.
+        The root and the directories `kept` stay. Directories that lost an entry are synced once.
         """
         changed: set[_Path] = set()
         found: list[LocalFileError | None] = []
@@ -244,7 +266,7 @@ class Target:
                 found.append(LocalFileError("remove", "/".join(parts), reason))
             else:
                 found.append(None)
-        for path in {self._prune(path) for path in sorted(changed, key=len, reverse=True)}:
+        for path in {self._prune(path, kept) for path in sorted(changed, key=len, reverse=True)}:
             with contextlib.suppress(OSError), self._found(path) as fd:
                 os.fsync(fd)
         return found
@@ -276,12 +298,12 @@ class Target:
             return False
         return True
 
-    def _prune(self, path: _Path) -> _Path:
+    def _prune(self, path: _Path, kept: Collection[_Path]) -> _Path:
         """Remove `path` and the directories above it as far as they are empty and not in use.
 
-        Returns the one that stays.
+        Returns the one that stays, which may be one of `kept`.
         """
-        while path:
+        while path and path not in kept:
             with self._lock:
                 known = self._open.get(path)
                 if known is not None and known.users:
