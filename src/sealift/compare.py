@@ -62,7 +62,8 @@ def compare_file(
     if (
         known is not None
         and method is not Method.REBUILD
-        and _file_half(known, file)
+        and known.mtime_ns == file.mtime_ns
+        and known.size == file.size
         and _object_half(known, found)
     ):
         return Verdict.SAME
@@ -108,10 +109,6 @@ def is_sealed_otherwise(known: Known | None, found: RemoteObject, key_id: str | 
 def known_crc(known: Known | None, found: RemoteObject) -> int | None:
     """The CRC64NVME of the listed object, where its entry holds and has one."""
     return known.crc if known is not None and _object_half(known, found) else None
-
-
-def _file_half(known: Known, file: FileEntry) -> bool:
-    return known.mtime_ns == file.mtime_ns and known.size == file.size
 
 
 def _object_half(known: Known, found: RemoteObject) -> bool:

@@ -151,7 +151,10 @@ class Listed:
             except CatalogueError as error:
                 self.known = {}
                 self._reporter.emit(Noted(str(error)))
-            yield list(self._chosen(page))
+            if self._takes is None and not any(found.name.endswith("/") for found in page):
+                yield list(page)
+            else:
+                yield list(self._chosen(page))
 
     def _chosen(self, page: list[RemoteObject]) -> Iterator[RemoteObject | Passed]:
         takes, cut = self._takes, len(self.prefix.name)

@@ -18,10 +18,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from types import TracebackType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from sealift.catalogue import FILE_NAME, Catalogue
-from sealift.copier import Source
 from sealift.errors import Cause, ObjectError, UsageError
 from sealift.events import (
     Event,
@@ -56,8 +55,11 @@ from sealift.remote import Pages, Remote
 from sealift.resources import Settle
 from sealift.runner import Runner
 from sealift.session import Session
-from sealift.sync import Sync, SyncOptions
 from sealift.wire.bucket import HeadFacts
+
+if TYPE_CHECKING:
+    from sealift.copier import Source
+    from sealift.sync import SyncOptions
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -134,6 +136,7 @@ class Engine:
 
         A file or object that is named itself moves whatever the rules of `tree` say.
         """
+
         up, down = destination.startswith("s3://"), source.startswith("s3://")
         if not up and not down:
             raise UsageError("neither side is an s3:// URI", hint="write s3://BUCKET/NAME")
@@ -173,6 +176,8 @@ class Engine:
 
         With `options.delete` what only the destination has is removed at the end, if all went well.
         """
+        from sealift.sync import Sync, SyncOptions  # here, as what only some commands need
+
         up, down = destination.startswith("s3://"), source.startswith("s3://")
         if not up and not down:
             raise UsageError("neither side is an s3:// URI", hint="write s3://BUCKET/PREFIX")
@@ -331,6 +336,8 @@ class Engine:
 
     async def _source(self, bucket: str) -> Source:
         """The bucket that a copy reads."""
+        from sealift.copier import Source
+
         session = self._source_session
         same_server = self._options.for_source().same_server(self._options)
         return Source(await session.objects(bucket), session.retrier, same_server)

@@ -5,32 +5,31 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from sealift.catalogue import Catalogue
-from sealift.copier import Copier, Source
 from sealift.descriptors import files_at_once, worker_limit
 from sealift.download import MAX_RANGE_SIZE, Downloader
 from sealift.errors import LocalFileError, ObjectError, UsageError
 from sealift.events import Failed, Finished, Noted, Removed, Reporter, Started, Unchanged
 from sealift.files.disk import THREAD_COUNT, Disk
 from sealift.files.names import split_name
-from sealift.files.output import Output
 from sealift.files.target import Identity, Target
 from sealift.memory import Memory
 from sealift.model import Job, Location
 from sealift.options import ADAPTIVE_CEILING, Options, TreeOptions
 from sealift.pace import Pace, start_for
-from sealift.reading import READ_AHEAD, Reader
 from sealift.recorder import Recorder
-from sealift.removal import Remover
 from sealift.resources import Resources, Settle
 from sealift.schedule import Schedule, first_error
 from sealift.session import Session
 from sealift.upload import Uploader
 from sealift.wire.bucket import BucketClient, HeadFacts
+
+if TYPE_CHECKING:
+    from sealift.copier import Source
 
 Plan = AsyncIterator[list[Job]]
 Move = Callable[[Sequence[Job], Settle], Awaitable[None]]
@@ -102,6 +101,8 @@ class Runner:
 
     async def across(self, plan: Plan, bucket: str, source: Source, around: Around = _just) -> None:
         """Copy the objects of `plan` from one bucket to another."""
+        from sealift.copier import Copier  # here, as below: most runs do without
+
         objects = await self._session.objects(bucket)
         schedule = self._make_schedule(objects)
         copier = Copier(self._resources(objects, schedule), self._options.part_size, source)
@@ -114,6 +115,9 @@ class Runner:
 
     async def read(self, source: Location, head: HeadFacts, fd: int) -> None:
         """Write the bytes of one object to a file descriptor; see `reading` for what is checked."""
+        from sealift.files.output import Output
+        from sealift.reading import READ_AHEAD, Reader
+
         reader = Reader(
             await self._session.objects(source.bucket),
             self._session.retrier,
@@ -132,6 +136,8 @@ class Runner:
 
     async def remove(self, names: AsyncIterator[list[str]], bucket: str) -> None:
         """Remove the objects `names`."""
+        from sealift.removal import Remover
+
         objects = await self._session.objects(bucket)
         remover = Remover(objects, self._session.retrier, self._reporter)
         await self._with([self._keep_credentials], partial(remover.remove, names))

@@ -115,9 +115,10 @@ class Sync:
         listed = await self._list(prefix)
 
         def compare(file: FileEntry, found: RemoteObject) -> Verdict:
-            if is_sealed_otherwise(listed.known.get(found.name), found, self.key_id):
+            known = listed.known.get(found.name)
+            if is_sealed_otherwise(known, found, self.key_id):
                 return Verdict.DIFFERENT
-            return self._compare(listed, file, found)
+            return self._compare(known, file, found)
 
         rules = Rules[FileEntry, RemoteObject](
             compare,
@@ -137,7 +138,7 @@ class Sync:
 
         listed = await self._list(prefix, lambda name: os.path.isdir(os.path.join(root, name)))
         rules = Rules[RemoteObject, FileEntry](
-            lambda found, file: self._compare(listed, file, found),
+            lambda found, file: self._compare(listed.known.get(found.name), file, found),
             lambda found: download_job(prefix.bucket, found, prefix.name, Naming.KEEP),
             lambda job, found, file: self._question(job, listed, file, found),
             lambda found, _: self._note_same(listed, found),
@@ -227,10 +228,11 @@ class Sync:
             self.reporter.emit(Noted(str(error)))
             return []
 
-    def _compare(self, listed: Listed, file: FileEntry, found: RemoteObject) -> Verdict:
-        if is_marker(found):
-            return Verdict.SAME
-        return compare_file(file, found, listed.known.get(found.name), self.options.method)
+    def _compare(self, known: Known | None, file: FileEntry, found: RemoteObject) -> Verdict:
+        verdict = compare_file(file, found, known, self.options.method)
+        if verdict is not Verdict.SAME and is_marker(found):
+            return Verdict.SAME  # two directories
+        return verdict
 
     def _question(self, job: Job, listed: Listed, file: FileEntry, found: RemoteObject) -> Question:
         known = listed.known.get(found.name)
