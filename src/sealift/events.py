@@ -89,10 +89,14 @@ class Unchanged:
 
 @dataclass(slots=True)
 class Would:
-    """A dry run would do this: `act` is `upload`, `download`, `copy` or `remove`."""
+    """A dry run would do this: `act` is `upload`, `download`, `copy` or `remove`.
+
+    `name` is the file or the URI that it is done to, `to` where that goes, if anywhere.
+    """
 
     act: str
     name: str
+    to: str
     size: int
     job: Job | None = None
 
@@ -205,7 +209,7 @@ class Tally:
                 self.unchanged_size += size
                 if moot is not None:
                     self._unplan(moot)
-            case Would(act, _, size, moot):
+            case Would(act, _, _, size, moot):
                 count, total = self.would.get(act, (0, 0))
                 self.would[act] = count + 1, total + size
                 if moot is not None:

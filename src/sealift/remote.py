@@ -113,21 +113,20 @@ class Remote:
         """
         await self._session.objects(prefix.bucket)
         began = time.monotonic()
-        first, _, token = await self._page(prefix)
+        first = await self._page(prefix)
         slow = time.monotonic() - began > SLOW_PAGE
-        if first:
-            yield first
-        if token is None:
+        objects, _, token = first
+        cut_at = []
+        if slow and token is not None and objects and _is_in_order(objects):
+            cut_at = await self._cuts(prefix, cuts)
+        ranges = cut_ranges_of_names(objects[-1].name if objects else "", cut_at)
+        if len(ranges) == 1:
+            async for page, _ in self._pages(prefix, first=first):
+                if page:
+                    yield page
             return
-        last = first[-1].name if first else ""
-        can_cut = slow and last and _is_in_order(first)
-        names = await self._cuts(prefix, cuts) if can_cut else []
-        ranges = cut_ranges_of_names(last, names)
-        if len(ranges) > 1:
-            pages = list_ranges(partial(self._range, prefix), ranges)
-        else:
-            pages = self._objects(prefix, token)
-        async for page in pages:
+        yield objects
+        async for page in list_ranges(partial(self._range, prefix), ranges):
             if page:
                 yield page
 
@@ -157,33 +156,31 @@ class Remote:
             seen.add(token)
             page, _, token = await self._page(prefix, token)
 
-    async def _objects(self, prefix: Location, token: str) -> Pages:
-        async for page, _ in self._pages(prefix, token=token):
-            yield page
-
     async def _pages(
-        self, prefix: Location, delimiter: str = "", token: str | None = None
+        self, prefix: Location, delimiter: str = "", first: Page | None = None
     ) -> AsyncIterator[tuple[list[RemoteObject], list[str]]]:
         """All pages below a prefix: objects, and deeper prefixes up to `delimiter`.
 
         The next page is on its way while one is being used.
         """
-        seen = {token}
-        fetching = asyncio.ensure_future(self._page(prefix, token, delimiter))
+        page = first or await self._page(prefix, delimiter=delimiter)
+        seen = set()
+        coming: asyncio.Future[Page] | None = None
         try:
             while True:
-                page, prefixes, token = await fetching
+                objects, prefixes, token = page
                 if token is not None:
                     if token in seen:
                         raise _endless(prefix)
                     seen.add(token)
-                    fetching = asyncio.ensure_future(self._page(prefix, token, delimiter))
-                yield page, prefixes
-                if token is None:
+                    coming = asyncio.ensure_future(self._page(prefix, token, delimiter))
+                yield objects, prefixes
+                if token is None or coming is None:
                     return
+                page = await coming
         finally:
-            if not fetching.cancel() and not fetching.cancelled():
-                fetching.exception()  # seen, or nobody wants it any more
+            if coming is not None and not coming.cancel() and not coming.cancelled():
+                coming.exception()  # seen, or nobody wants it any more
 
     async def _page(
         self,

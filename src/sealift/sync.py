@@ -45,7 +45,7 @@ from sealift.options import TreeOptions
 from sealift.plan import Naming, contents, copy_job, download_job, is_marker, upload_job
 from sealift.remote import Remote
 from sealift.resources import Settle
-from sealift.runner import Move, Runner
+from sealift.runner import Move, Plan, Runner
 
 # Names of a range that is listed beside others: some pages.
 CUT_STEP = 4000
@@ -128,14 +128,14 @@ class Sync:
         )
         source = Side(root, self.walk(root, self.chosen, self.tree))
         move = partial(self.runner.up, tree=self.tree)
-        await self._carry_out(
-            rules, source, _side(listed), prefix.bucket, move, partial(self._remove_objects, prefix)
-        )
+        remove = partial(self._remove_objects, prefix)
+        plan = self._plan(rules)
+        jobs = plan.jobs(source, _side(listed))
+        await self._carry_out(plan, jobs, prefix.bucket, move, remove, prefix)
 
     async def down(self, source: Location, root: str) -> None:
         """Make the directory `root` as what is below a prefix is."""
         prefix = contents(source)
-
         listed = await self._list(prefix, lambda name: os.path.isdir(os.path.join(root, name)))
         rules = Rules[RemoteObject, FileEntry](
             lambda found, file: self._compare(listed.known.get(found.name), file, found),
@@ -150,7 +150,9 @@ class Sync:
         )
         move = partial(self.runner.down, directory=root, tree=self.tree)
         remove = partial(self._remove_files, root, was)
-        await self._carry_out(rules, _side(listed), Side(root, found), prefix.bucket, move, remove)
+        plan = self._plan(rules)
+        jobs = plan.jobs(_side(listed), Side(root, found))
+        await self._carry_out(plan, jobs, prefix.bucket, move, remove, root)
 
     async def across(
         self, source: Location, there: Remote, side: Source, destination: Location
@@ -187,14 +189,10 @@ class Sync:
             markers=self.tree.markers,
         )
         move = partial(self.runner.across, source=side)
-        await self._carry_out(
-            rules,
-            _side(unknown),
-            _side(listed),
-            prefix.bucket,
-            move,
-            partial(self._remove_objects, prefix),
-        )
+        remove = partial(self._remove_objects, prefix)
+        plan = self._plan(rules)
+        jobs = plan.jobs(_side(unknown), _side(listed))
+        await self._carry_out(plan, jobs, prefix.bucket, move, remove, prefix)
 
     # Comparing
 
@@ -280,27 +278,29 @@ class Sync:
 
     # Carrying out
 
+    def _plan(self, rules: Rules[S, D]) -> SyncPlan[S, D]:
+        return SyncPlan(rules, self.reporter, keep_extras=self.options.delete)
+
     async def _carry_out(
         self,
-        rules: Rules[S, D],
-        source: Side[S | Passed],
-        found: Side[D | Passed],
+        plan: SyncPlan[S, D],
+        jobs: Plan,
         bucket: str,
         move: RunPlan,
         remove: Callable[[Extras], Awaitable[None]],
+        destination: Location | str,
     ) -> None:
-        plan = SyncPlan(rules, self.reporter, keep_extras=self.options.delete)
-        jobs = plan.jobs(source, found)
+        async def see(batch: Sequence[Job], settle: Settle) -> None:
+            for job in await plan.differing(batch, settle):
+                name, to = _ends(job, destination)
+                self.reporter.emit(Would(job.direction.value, name, to, job.size, job))
+
         with closing(plan.extras):
             if self.options.dry_run:
-                await self.runner.look(jobs, bucket, partial(self._would, plan))
+                await self.runner.look(jobs, bucket, see)
             else:
                 await move(jobs, bucket, around=lambda move_each: self._around(plan, move_each))
-            await self._remove(plan, remove)
-
-    async def _would(self, plan: SyncPlan[S, D], jobs: Sequence[Job], settle: Settle) -> None:
-        for job in await plan.differing(jobs, settle):
-            self.reporter.emit(Would(job.direction.value, job.path, job.size, job))
+            await self._remove(plan, remove, destination)
 
     def _around(self, plan: SyncPlan[S, D], move: Move) -> Move:
         """Move only what differs, and write down what is there then."""
@@ -342,7 +342,10 @@ class Sync:
             self.reporter.emit(Failed("manifest", error))
 
     async def _remove(
-        self, plan: SyncPlan[S, D], remove: Callable[[Extras], Awaitable[None]]
+        self,
+        plan: SyncPlan[S, D],
+        remove: Callable[[Extras], Awaitable[None]],
+        destination: Location | str,
     ) -> None:
         """Remove what only the destination has, if nothing speaks against it."""
         extras, options = plan.extras, self.options
@@ -359,7 +362,7 @@ class Sync:
         if options.max_delete is not None and extras.count > options.max_delete:
             raise ObjectError(
                 f"{extras.count} names would be removed, more than --max-delete allows",
-                hint="none was; look with --dry-run",
+                hint="none was; --dry-run without it names them",
             )
         if not options.dry_run:
             self.reporter.emit(RemovalPlanned(extras.count))
@@ -367,7 +370,8 @@ class Sync:
             return
         for batch in extras.batches():
             for extra in batch:
-                self.reporter.emit(Would("remove", extra.name, extra.size))
+                place = _below(destination, extra.name)
+                self.reporter.emit(Would("remove", place, "", extra.size))
 
     async def _remove_objects(self, prefix: Location, extras: Extras) -> None:
         async def names() -> AsyncIterator[list[str]]:
@@ -386,6 +390,20 @@ class Sync:
 def _side(listed: Listed) -> Side[RemoteObject | Passed]:
     prefix = listed.prefix
     return Side(str(prefix), listed.pages(), len(prefix.name))
+
+
+def _below(destination: Location | str, name: str) -> str:
+    """`name` below a prefix or a directory, as people are told of it."""
+    if isinstance(destination, Location):
+        return str(destination.child(name))
+    return os.path.join(destination, name)
+
+
+def _ends(job: Job, destination: Location | str) -> tuple[str, str]:
+    """Where a job takes its bytes from, and where it puts them."""
+    if job.direction is Direction.DOWN:
+        return str(job.location), _below(destination, job.path)
+    return str(job.source or job.path), str(job.location)
 
 
 def _nothing(_: str) -> list[Known]:

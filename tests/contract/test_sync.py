@@ -141,16 +141,16 @@ def test_a_dry_run_says_what_a_real_run_then_does(site: Site) -> None:
     dry = site.cli("sync", "--delete", "--dry-run", "tree", site.uri("p"))
     assert (dry.status, remote_tree(site, "p/")) == (0, before)
     assert dry.stdout.splitlines() == [
-        "would upload tree/a (6 B)",
-        "would upload tree/n/new (3 B)",
-        "would remove gone (1 B)",
+        f"would upload tree/a to {site.uri('p/a')} (6 B)",
+        f"would upload tree/n/new to {site.uri('p/n/new')} (3 B)",
+        f"would remove {site.uri('p/gone')} (1 B)",
     ]
     told = site.cli("sync", "--delete", "--dry-run", "--json", "tree", site.uri("p"))
     acts = [line for line in map(json.loads, told.stdout.splitlines()) if line["event"] == "would"]
     assert [(act["act"], act["name"]) for act in acts] == [
         ("upload", "tree/a"),
         ("upload", "tree/n/new"),
-        ("remove", "gone"),
+        ("remove", site.uri("p/gone")),
     ]
 
     real = site.cli("sync", "--delete", "tree", site.uri("p"))
@@ -164,7 +164,7 @@ def test_a_dry_run_says_what_a_real_run_then_does(site: Site) -> None:
 def test_a_dry_run_down_makes_not_even_the_directory(site: Site) -> None:
     site.boto_put("p/a", b"x")
     dry = site.cli("sync", "--delete", "--dry-run", site.uri("p"), "back")
-    assert dry.stdout == "would download a (1 B)\n"
+    assert dry.stdout == f"would download {site.uri('p/a')} to back/a (1 B)\n"
     assert not (site.work / "back").exists()
 
 

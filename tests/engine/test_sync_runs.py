@@ -49,10 +49,10 @@ def acts(record: Record) -> list[tuple[str, str]]:
     )
 
 
-def deeds(record: Record, act: str, cut: int = 0) -> list[tuple[str, str]]:
-    """What a run did."""
+def deeds(record: Record, act: str, root: str = "") -> list[tuple[str, str]]:
+    """What a run did; what it removed lay below `root`."""
     done = [(act, event.job.location.name) for event in record.of(Finished)]
-    return sorted([*done, *(("remove", event.name[cut:]) for event in record.of(Removed))])
+    return sorted([*done, *(("remove", root + event.name) for event in record.of(Removed))])
 
 
 @pytest.mark.parametrize("direction", ["upload", "download", "copy"])
@@ -92,8 +92,8 @@ async def test_a_dry_run_says_exactly_what_is_then_done(
         wet = await sync(site, *sides, markers, delete=True)
         assert set(dry.failed) == set(wet.failed) or direction == "download"
         if not wet.failed:
-            cut = 0 if direction == "download" else 2
-            assert acts(dry) == deeds(wet, direction, cut)
+            root = f"{here}/" if direction == "download" else uri("")
+            assert acts(dry) == deeds(wet, direction, root)
             again = await sync(site, *sides, markers, delete=True)
             assert direction == "copy" or not deeds(again, direction)
 

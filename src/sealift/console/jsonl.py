@@ -9,7 +9,8 @@ bytes, times in seconds. Readers must ignore events and fields they do not know.
     {"event": "removed", "name": str}
     {"event": "failed", "name": str, "error": str, "hint": str, "cause": str | null, "type": str}
     {"event": "skipped", "name": str, "reason": str}
-    {"event": "would", "act": "upload" | "download" | "copy" | "remove", "name": str, "size": int}
+    {"event": "would", "act": "upload" | "download" | "copy" | "remove", "name": str, "to": str,
+     "size": int}
     {"event": "retried", "name": str, "attempt": int, "delay": float, "error": str,
      "cause": str | null}
     {"event": "noted", "text": str}
@@ -90,8 +91,8 @@ def record(event: Event) -> dict[str, Any] | None:
             return {"event": "removed", "name": name}
         case Skipped(name, reason):
             return {"event": "skipped", "name": name, "reason": reason}
-        case Would(act, name, size):
-            return {"event": "would", "act": act, "name": name, "size": size}
+        case Would(act, name, to, size):
+            return {"event": "would", "act": act, "name": name, "to": to, "size": size}
         case Retried(name, attempt, delay, error):
             return {
                 "event": "retried",

@@ -7,8 +7,9 @@ from sealift.events import Event, Would
 
 
 class WouldPrinter:
-    """Prints `would upload photos/a.jpg (1.2 MiB)`."""
+    """Prints `would upload photos/a.jpg to s3://bucket/photos/a.jpg (1.2 MiB)`."""
 
     def emit(self, event: Event) -> None:
         if isinstance(event, Would):
-            print(f"would {event.act} {escape(event.name)} ({size(event.size)})")
+            to = f" to {escape(event.to)}" if event.to else ""
+            print(f"would {event.act} {escape(event.name)}{to} ({size(event.size)})")

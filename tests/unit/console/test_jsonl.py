@@ -45,7 +45,7 @@ def test_every_event(make_job: Callable[..., Job], capfd: pytest.CaptureFixture[
         console.emit(Failed("m", CustomerKeyError("no key")))
         console.emit(Skipped("s", "unchanged"))
         console.emit(Unchanged(3, 30))
-        console.emit(Would("upload", "w", 5))
+        console.emit(Would("upload", "w", "s3://b/w", 5))
         console.emit(RemovalPlanned(2))
         console.emit(Removed("r\x1b"))
         console.emit(Noted("t"))
@@ -63,7 +63,7 @@ def test_every_event(make_job: Callable[..., Job], capfd: pytest.CaptureFixture[
         {"event": "failed", "name": "m", "error": "no key", "hint": "", "cause": None,
          "type": "CustomerKeyError"},
         {"event": "skipped", "name": "s", "reason": "unchanged"},
-        {"event": "would", "act": "upload", "name": "w", "size": 5},
+        {"event": "would", "act": "upload", "name": "w", "to": "s3://b/w", "size": 5},
         {"event": "removed", "name": "r\x1b"},
         {"event": "noted", "text": "t"},
     ]  # fmt: skip
