@@ -25,8 +25,8 @@ from sealift.wire.bucket import HeadFacts
 
 T = TypeVar("T")
 
-# Files looked at in one go.
-WALK_BATCH = 128
+# Files looked at in one go: what has been planned before the first reply goes up with Content-MD5.
+WALK_BATCH = 64
 
 
 class Planner:
