@@ -179,6 +179,8 @@ class Engine:
         from sealift.sync import Sync, SyncOptions  # here, as what only some commands need
 
         up, down = destination.startswith("s3://"), source.startswith("s3://")
+        if not source or not destination:
+            raise UsageError("one side is empty", hint="name a directory or s3://BUCKET/PREFIX")
         if not up and not down:
             raise UsageError("neither side is an s3:// URI", hint="write s3://BUCKET/PREFIX")
         self._check_sides(up and down)

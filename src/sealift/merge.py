@@ -7,7 +7,8 @@ code point, which is the same order. Memory holds one batch of each side.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from itertools import pairwise
+from itertools import islice
+from operator import lt
 from typing import Generic, Protocol, TypeVar
 
 from sealift.errors import IntegrityError
@@ -48,8 +49,8 @@ class Side(Generic[N]):
             cut = self._cut
             self.entries, self.position = batch, 0
             self.names = names = [entry.name[cut:] for entry in batch]
-            if (self._last is not None and names[0] <= self._last) or any(
-                after <= before for before, after in pairwise(names)
+            if (self._last is not None and names[0] <= self._last) or not all(
+                map(lt, names, islice(names, 1, None))
             ):
                 raise IntegrityError(
                     f"{self._label} is not in the order of names, so it cannot be compared"

@@ -272,6 +272,7 @@ def test_catalogue_that_cannot_be_read_is_noted_and_not_missed(
         (["s3://b/", "file"], "is a file"),
         (["--size-only", "--checksum", "t", "s3://b/"], "exclude each other"),
         (["--force", "t", "s3://b/"], "add --delete"),
+        (["--dry-run", "s3://b/", ""], "one side is empty"),
     ],
 )
 @pytest.mark.parametrize("server", ["ministack"], indirect=True)
