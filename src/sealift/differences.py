@@ -143,6 +143,10 @@ class Listed:
         self._is_made = is_made
         self.known: dict[str, Known] = {}
 
+    def side(self) -> Side[RemoteObject | Passed]:
+        """The objects as a side to merge, by their names below the prefix."""
+        return Side(str(self.prefix), self.pages(), len(self.prefix.name))
+
     async def pages(self) -> AsyncIterator[list[RemoteObject | Passed]]:
         """The pages; each replaces `known`."""
         async for page in self._pages:

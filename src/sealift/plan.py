@@ -128,6 +128,20 @@ def copy_job(source: Location, size: int, location: Location) -> Job:
     return Job(Direction.COPY, location, source.name, size, source=source)
 
 
+def place_below(root: Location | str, name: str) -> str:
+    """`name` below a prefix or a directory, as people are told of it."""
+    if isinstance(root, Location):
+        return str(root.child(name))
+    return os.path.join(root, name)
+
+
+def ends_of(job: Job, root: Location | str) -> tuple[str, str]:
+    """Where a job takes its bytes from, and where it puts them, below `root`."""
+    if job.direction is Direction.DOWN:
+        return str(job.location), place_below(root, job.path)
+    return str(job.source or job.path), str(job.location)
+
+
 def is_marker(found: RemoteObject) -> bool:
     """Whether an object only stands for a directory, as consoles make them."""
     return found.name.endswith("/") and found.size == 0

@@ -42,7 +42,16 @@ from sealift.memory import Memory
 from sealift.merge import Side
 from sealift.model import Direction, Job, Known, Location, RemoteObject
 from sealift.options import TreeOptions
-from sealift.plan import Naming, contents, copy_job, download_job, is_marker, upload_job
+from sealift.plan import (
+    Naming,
+    contents,
+    copy_job,
+    download_job,
+    ends_of,
+    is_marker,
+    place_below,
+    upload_job,
+)
 from sealift.remote import Remote
 from sealift.resources import Settle
 from sealift.runner import Move, Plan, Runner
@@ -130,7 +139,7 @@ class Sync:
         move = partial(self.runner.up, tree=self.tree)
         remove = partial(self._remove_objects, prefix)
         plan = self._plan(rules)
-        jobs = plan.jobs(source, _side(listed))
+        jobs = plan.jobs(source, listed.side())
         await self._carry_out(plan, jobs, prefix.bucket, move, remove, prefix)
 
     async def down(self, source: Location, root: str) -> None:
@@ -151,7 +160,7 @@ class Sync:
         move = partial(self.runner.down, directory=root, tree=self.tree)
         remove = partial(self._remove_files, root, was)
         plan = self._plan(rules)
-        jobs = plan.jobs(_side(listed), Side(root, found))
+        jobs = plan.jobs(listed.side(), Side(root, found))
         await self._carry_out(plan, jobs, prefix.bucket, move, remove, root)
 
     async def across(
@@ -191,7 +200,7 @@ class Sync:
         move = partial(self.runner.across, source=side)
         remove = partial(self._remove_objects, prefix)
         plan = self._plan(rules)
-        jobs = plan.jobs(_side(unknown), _side(listed))
+        jobs = plan.jobs(unknown.side(), listed.side())
         await self._carry_out(plan, jobs, prefix.bucket, move, remove, prefix)
 
     # Comparing
@@ -292,7 +301,7 @@ class Sync:
     ) -> None:
         async def see(batch: Sequence[Job], settle: Settle) -> None:
             for job in await plan.differing(batch, settle):
-                name, to = _ends(job, destination)
+                name, to = ends_of(job, destination)
                 self.reporter.emit(Would(job.direction.value, name, to, job.size, job))
 
         with closing(plan.extras):
@@ -370,7 +379,7 @@ class Sync:
             return
         for batch in extras.batches():
             for extra in batch:
-                place = _below(destination, extra.name)
+                place = place_below(destination, extra.name)
                 self.reporter.emit(Would("remove", place, "", extra.size))
 
     async def _remove_objects(self, prefix: Location, extras: Extras) -> None:
@@ -385,25 +394,6 @@ class Sync:
             await self.runner.remove_files(
                 [extra.name for extra in batch], root, was, {extra.directory for extra in batch}
             )
-
-
-def _side(listed: Listed) -> Side[RemoteObject | Passed]:
-    prefix = listed.prefix
-    return Side(str(prefix), listed.pages(), len(prefix.name))
-
-
-def _below(destination: Location | str, name: str) -> str:
-    """`name` below a prefix or a directory, as people are told of it."""
-    if isinstance(destination, Location):
-        return str(destination.child(name))
-    return os.path.join(destination, name)
-
-
-def _ends(job: Job, destination: Location | str) -> tuple[str, str]:
-    """Where a job takes its bytes from, and where it puts them."""
-    if job.direction is Direction.DOWN:
-        return str(job.location), _below(destination, job.path)
-    return str(job.source or job.path), str(job.location)
 
 
 def _nothing(_: str) -> list[Known]:
