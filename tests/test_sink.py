@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
 from benchmarks.sink import Activity, activity, sink, sink_available
-from botocore.config import Config
+from tests.contract.site import connect
 
 from sealift.embedded import S3Server
 
@@ -27,15 +26,7 @@ def server(
 
 @pytest.fixture(scope="module")
 def client(server: S3Server) -> Iterator[Any]:
-    client = boto3.client(
-        "s3",
-        endpoint_url=server.endpoint_url,
-        verify=str(server.ca_file),
-        aws_access_key_id=server.access_key,
-        aws_secret_access_key=server.secret_key,
-        region_name=server.region,
-        config=Config(s3={"addressing_style": "path"}),
-    )
+    client = connect(server)
     yield client
     client.close()
 
