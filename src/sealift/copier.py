@@ -198,7 +198,7 @@ class Copier:
             if received.size != job.size:
                 raise ObjectChangedError("the object is shorter than planned: it was replaced")
             digest = Digest(room, with_md5=not self._checks_crc)
-            _compare(digest.crc, received.facts)
+            received.facts.check(digest.crc)
             await self._put(job, room, digest, carried_headers(received.head))
         self._note_done()
         return True
@@ -231,7 +231,7 @@ class Copier:
             )
             crc = upload.crc()
             assert crc is not None
-            _compare(crc, head.facts)
+            head.facts.check(crc)
             await self._multiparts.complete(upload)
         return True
 
@@ -256,8 +256,3 @@ class Copier:
 def _source(job: Job) -> Location:
     assert job.source is not None
     return job.source
-
-
-def _compare(crc: int, facts: FileFacts) -> None:
-    if facts.crc is not None and crc != facts.crc:
-        raise IntegrityError("the bytes received do not have the checksum stored with the object")

@@ -313,5 +313,4 @@ def _note_facts(job: Job, crc: int, facts: FileFacts) -> None:
     """Note what the object is; IntegrityError when its checksum says otherwise."""
     job.crc = crc
     job.mtime_ns = facts.mtime_ns
-    if facts.crc is not None and crc != facts.crc:
-        raise IntegrityError("the bytes received do not have the checksum stored with the object")
+    facts.check(crc)

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from sealift.checksums import decode, encode
+from sealift.errors import IntegrityError
 
 MTIME = "mtime"
 CRC = "sealift-crc64nvme"
@@ -49,6 +50,13 @@ class FileFacts(NamedTuple):
         if self.mode is not None:
             named[MODE] = f"{self.mode:o}"
         return named
+
+    def check(self, crc: int) -> None:
+        """IntegrityError when bytes with the CRC64NVME `crc` are not those of the object."""
+        if self.crc is not None and crc != self.crc:
+            raise IntegrityError(
+                "the bytes received do not have the checksum stored with the object"
+            )
 
     @classmethod
     def from_reply(

@@ -111,11 +111,10 @@ class _Reading:
 
     def check(self) -> None:
         """IntegrityError when the bytes so far have another checksum than is stored for all."""
-        stored = self.head.facts.crc
-        if stored is not None and combine(self._crcs) != stored:
-            raise self.told(
-                IntegrityError("the bytes received do not have the checksum stored with the object")
-            )
+        try:
+            self.head.facts.check(combine(self._crcs))
+        except IntegrityError as error:
+            raise self.told(error) from None
 
     def told(self, error: ObjectError) -> ObjectError:
         """The error, with a word on what was written before it."""
