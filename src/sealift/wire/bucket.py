@@ -1,8 +1,8 @@
 """The rarer requests to a bucket, each one attempt: what comes before and after an object's bytes.
 
-`reach`, HeadObject, DeleteObject, DeleteObjects, Create-, Complete- and AbortMultipartUpload,
-CopyObject and UploadPartCopy. The customer key goes on every request that S3 lets carry it. See
-`operations` for what all requests share.
+`reach`, HeadObject, DeleteObject, DeleteObjects, CopyObject and UploadPartCopy, and by way of
+`uploads` those of multipart uploads. The customer key goes on every request that S3 lets carry it.
+See `operations` for what all requests share.
 """
 
 from __future__ import annotations
@@ -10,39 +10,32 @@ from __future__ import annotations
 import asyncio
 import mmap
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from sealift.checksums import Digest, encode
 from sealift.errors import (
     IntegrityError,
-    NotSealedError,
     ObjectChangedError,
     ObjectError,
     ProtocolError,
     ReplyError,
     WrongCustomerKeyError,
 )
-from sealift.keys import COPY_SOURCE_PREFIX, KEY_MD5_HEADER
-from sealift.metadata import PREFIX, FileFacts
-from sealift.model import KiB, Location, Part, PartDone
+from sealift.keys import KEY_MD5_HEADER
+from sealift.metadata import FileFacts
+from sealift.model import Location, Part
 from sealift.replies import http_seconds
 from sealift.wire.deletion import delete_lists, failures_in, fits_in_xml
 from sealift.wire.heads import CRC_HEADER, carried_headers, facts_of
 from sealift.wire.http1 import Head
 from sealift.wire.listing import parse_page
-from sealift.wire.multipart import is_error, named_etag, part_list, upload_id
-from sealift.wire.operations import MAX_PAGE_SIZE, REPLACED, Headers, ObjectClient, error_of
-from sealift.wire.receiving import Reply
+from sealift.wire.multipart import named_etag
+from sealift.wire.operations import MAX_PAGE_SIZE, REPLACED, Headers
 from sealift.wire.sigv4 import query_string, uri_path
+from sealift.wire.uploads import MultipartClient
 
-# The replies to Create and Complete are below 4 KiB, and a listing of no names is.
-ROOM_SIZE = 64 * KiB
 # Requests in flight for the names of one `delete_objects` that go one by one.
 SINGLE_DELETES = 16
-_KEY_MD5_HEADERS = {KEY_MD5_HEADER, COPY_SOURCE_PREFIX + KEY_MD5_HEADER.removeprefix("x-amz-")}
-_CHECKSUM_TYPE = "x-amz-checksum-type"
-_WHOLE = "FULL_OBJECT"
 # Of each partition that has S3 at hosts of its own: https://docs.aws.amazon.com/general/latest/gr/s3.html
 _AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn")
 
@@ -67,23 +60,7 @@ class HeadFacts:
     carried: Headers
 
 
-@dataclass(frozen=True, slots=True)
-class MultipartStart:
-    """A created upload. `whole_crc` says that the server will keep a CRC64NVME of the whole."""
-
-    upload_id: str
-    whole_crc: bool
-
-
-class Completed(NamedTuple):
-    """A completed upload. `echoed` says that the reply echoed the customer key."""
-
-    etag: str
-    version_id: str | None
-    echoed: bool
-
-
-class BucketClient(ObjectClient):
+class BucketClient(MultipartClient):
     """All that is asked of one bucket under one customer key (None: no SSE-C)."""
 
     _deletes_lists = True
@@ -222,75 +199,6 @@ class BucketClient(ObjectClient):
             raise broken[0]
         return failures
 
-    # Multipart uploads
-
-    async def create_multipart_upload(
-        self,
-        name: str,
-        content_type: str | None,
-        facts: FileFacts,
-        carried: Headers | None = None,
-        *,
-        whole_crc: bool,
-    ) -> MultipartStart:
-        """CreateMultipartUpload; with `whole_crc` the server is asked to keep the whole's CRC.
-
-        `carried` describes the object further; see `heads.carried_headers`.
-        """
-        headers = self._seal | {PREFIX + key: value for key, value in facts.metadata().items()}
-        if content_type is not None:
-            headers["content-type"] = content_type
-        if carried is not None:
-            headers |= carried
-        if whole_crc:
-            headers |= {"x-amz-checksum-algorithm": "CRC64NVME", _CHECKSUM_TYPE: _WHOLE}
-        reply, body = await self._ask(
-            "CreateMultipartUpload", "POST", self._path(name), "uploads=", headers, b""
-        )
-        created = upload_id(body)
-        try:
-            self._check_echo("CreateMultipartUpload", reply.head)
-        except NotSealedError as error:
-            try:
-                await self.abort_multipart_upload(name, created)
-            except ObjectError:
-                error.hint = f"the unfinished upload {created} is still on the server"
-            raise
-        return MultipartStart(created, reply.head.get(_CHECKSUM_TYPE.encode()) == _WHOLE)
-
-    async def complete_multipart_upload(
-        self, name: str, upload_id: str, parts: Sequence[PartDone], crc: int | None
-    ) -> Completed:
-        """CompleteMultipartUpload.
-
-        With `crc` the server holds a CRC64NVME of every part and compares the whole to `crc`.
-        """
-        headers = self._seal | {"content-type": "application/xml"}
-        if crc is not None:
-            headers |= {CRC_HEADER: encode(crc), _CHECKSUM_TYPE: _WHOLE}
-        reply, body = await self._ask(
-            "CompleteMultipartUpload",
-            "POST",
-            self._path(name),
-            query_string([("uploadId", upload_id)]),
-            headers,
-            part_list(parts, with_crc=crc is not None),
-        )
-        etag = named_etag(body)
-        if etag is None:  # an empty or foreign body (measured: three peers call it success)
-            raise IntegrityError("CompleteMultipartUpload: the reply names no ETag")
-        version_id = reply.head.get(b"x-amz-version-id")
-        return Completed(etag, version_id, self._echoed(reply.head))
-
-    async def abort_multipart_upload(self, name: str, upload_id: str) -> None:
-        """AbortMultipartUpload; an upload that is gone already is no error."""
-        query = query_string([("uploadId", upload_id)])
-        try:
-            await self._ask("AbortMultipartUpload", "DELETE", self._path(name), query, {})
-        except ReplyError as error:
-            if error.status != 404:
-                raise
-
     # Copies on the server
 
     async def copy_object(self, name: str, source: BucketClient, location: Location) -> str:
@@ -342,43 +250,6 @@ class BucketClient(ObjectClient):
         if etag is None:
             raise IntegrityError(f"{operation}: the reply names no ETag")
         return etag
-
-    # All of them
-
-    async def _ask(
-        self,
-        operation: str,
-        method: str,
-        path: str,
-        query: str,
-        headers: Headers,
-        content: bytes | None = None,
-        room: memoryview | None = None,
-    ) -> tuple[Reply, bytes]:
-        """The reply to a request and its body; an error, also one of status 200, is raised."""
-        sealed = not _KEY_MD5_HEADERS.isdisjoint(headers)
-        size = None if content is None else len(content)
-        request = self._request(method, path, query, headers, size)
-        if room is None:
-            room = memoryview(bytearray(ROOM_SIZE))
-        reply = await self._pool.exchange(
-            method, request, memoryview(content) if content else None, room
-        )
-        body = bytes(room[: reply.size])
-        if reply.error_body is not None:
-            raise error_of(operation, reply, sealed=sealed)
-        if is_error(body):
-            failed = replace(reply.head, status=500)
-            raise error_of(operation, replace(reply, head=failed, error_body=body), sealed=sealed)
-        return reply, body
-
-    def _echoed(self, head: Head) -> bool:
-        """Whether the reply says that the object is sealed with the customer key sent, if any."""
-        try:
-            self._check_echo("HeadObject", head)
-        except NotSealedError:
-            return False
-        return True
 
 
 def _required(operation: str, head: Head, name: bytes) -> str:

@@ -1,19 +1,26 @@
 """The XML documents of multipart uploads and of copies. Pure.
 
+The lists of what is unfinished are read by a parser, as listings are.
+
 Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html,
-API_CreateMultipartUpload.html, API_CopyObject.html and API_UploadPartCopy.html. Of a reply one
-field is wanted, so no parser is fed with a stranger's bytes.
+API_CreateMultipartUpload.html, API_CopyObject.html, API_UploadPartCopy.html, API_ListParts.html
+and API_ListMultipartUploads.html. Of most replies one field is wanted, so no parser is fed with a
+stranger's bytes.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+from urllib.parse import unquote_plus
+from xml.parsers import expat
 
-from sealift.checksums import encode
+from sealift.checksums import decode, encode
 from sealift.errors import ProtocolError
 from sealift.model import PartDone
-from sealift.wire.documents import escaped
+from sealift.wire.documents import Fields, escaped, malformed, read_document
 
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _UPLOAD_ID = re.compile(rb"<(?:\w+:)?UploadId>\s*([^<]{1,4096}?)\s*</")
@@ -52,6 +59,84 @@ def named_etag(body: bytes) -> str | None:
 def is_error(body: bytes) -> bool:
     """Whether a reply of status 200 is an error: S3 may begin to answer before it has failed."""
     return _ERROR.match(body) is not None
+
+
+class ServerPart(NamedTuple):
+    """A part that the server has; `crc` is its CRC64NVME where the server tells it."""
+
+    number: int
+    size: int
+    etag: str
+    crc: int | None
+
+
+class OpenUpload(NamedTuple):
+    """An unfinished upload; `initiated` in seconds since the epoch."""
+
+    name: str
+    upload_id: str
+    initiated: float
+
+
+def parse_parts(body: bytes) -> tuple[list[ServerPart], int | None]:
+    """A page of ListParts, and the number of the part it ends with, None when it is the last."""
+    rows: list[Fields] = []
+    head = _read("ListParts", body, "ListPartsResult", {"Part": rows})
+    try:
+        parts = [
+            ServerPart(
+                int(row["PartNumber"]),
+                int(row["Size"]),
+                row["ETag"],
+                decode(row.get("ChecksumCRC64NVME")),
+            )
+            for row in rows
+        ]
+        following = int(head["NextPartNumberMarker"]) if _is_cut(head) else None
+    except (KeyError, ValueError):
+        raise malformed("ListParts", "lacks a field or has one that is no number") from None
+    return parts, following
+
+
+def parse_uploads(body: bytes) -> tuple[list[OpenUpload], tuple[str, str] | None]:
+    """A page of ListMultipartUploads, and the name and id it ends with, None when it is the last.
+
+    Names are asked for with `encoding-type=url`.
+    """
+    operation = "ListMultipartUploads"
+    rows: list[Fields] = []
+    head = _read(operation, body, "ListMultipartUploadsResult", {"Upload": rows})
+    is_encoded = head.get("EncodingType") == "url"
+
+    def name(text: str) -> str:
+        return unquote_plus(text) if is_encoded else text
+
+    try:
+        uploads = [
+            OpenUpload(
+                name(row["Key"]),
+                row["UploadId"],
+                datetime.fromisoformat(row["Initiated"]).timestamp(),
+            )
+            for row in rows
+        ]
+        following = None
+        if _is_cut(head):
+            following = name(head["NextKeyMarker"]), head["NextUploadIdMarker"]
+    except (KeyError, ValueError):
+        raise malformed(operation, "lacks a field or has one that is no time") from None
+    return uploads, following
+
+
+def _is_cut(head: Fields) -> bool:
+    return head.get("IsTruncated") == "true"
+
+
+def _read(operation: str, body: bytes, root: str, groups: dict[str, list[Fields]]) -> Fields:
+    try:
+        return read_document(operation, body, root, groups)
+    except expat.ExpatError as error:
+        raise malformed(operation, f"is no XML ({expat.ErrorString(error.code)})") from None
 
 
 def _text(raw: bytes) -> str:
