@@ -19,12 +19,14 @@ _OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 class SourceFile:
     """An open file and what it was when it was opened.
 
-    The open descriptor pins the inode; size and times tell whether it was written to, and the
-    path's inode whether it was replaced.
+    `path` is absolute; `identity` is its device, inode, size, mtime and ctime. The open descriptor
+    pins the inode; size and times tell whether it was written to, and the path's inode whether it
+    was replaced.
     """
 
     def __init__(self, path: str) -> None:
         self._path = path
+        self.path = os.path.abspath(path)
         try:
             self._fd = os.open(path, _OPEN_FLAGS)
         except OSError as reason:
@@ -33,7 +35,7 @@ class SourceFile:
         if not stat.S_ISREG(facts.st_mode):  # a pipe has no bytes yet: it would pass for empty
             os.close(self._fd)
             raise _no_file()
-        self._identity = _identity(facts)
+        self.identity = _identity(facts)
         self.size = facts.st_size
         self.mtime_ns = facts.st_mtime_ns
         self.mode = facts.st_mode
@@ -70,8 +72,8 @@ class SourceFile:
         """SourceChangedError when the file was written to or replaced since it was opened."""
         try:
             same = (
-                _identity(os.fstat(self._fd)) == self._identity
-                and _identity(os.stat(self._path)) == self._identity
+                _identity(os.fstat(self._fd)) == self.identity
+                and _identity(os.stat(self._path)) == self.identity
             )
         except OSError:
             same = False

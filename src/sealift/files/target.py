@@ -1,10 +1,9 @@
 """Writes what comes back, so that a name appears only when its file is complete and durable.
 
-- Every directory is opened from the root's descriptor, one component at a time, with O_NOFOLLOW:
-  no name and no symbolic link leads out of the target.
+- No name and no symbolic link leads out of the target (see `directories`).
 - Bytes go to a temporary file in the same directory, 0600, made with O_EXCL.
 - `commit` syncs the file, gives it its name, then syncs the directory (measured on ext4: with less,
-  a power cut leaves the final name with 0 bytes, or none).
+  a power cut leaves the final name with 0 bytes, or none), as far as its `durability` asks for it.
 """
 
 from __future__ import annotations
@@ -15,48 +14,12 @@ import itertools
 import os
 import secrets
 import stat
-import threading
-from collections import OrderedDict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 
+from sealift.checksums import crc64
 from sealift.errors import LocalFileError
-from sealift.model import TEMPORARY_PREFIX, TEMPORARY_SUFFIX
-
-# Idle directory descriptors kept open; far below the usual limit of 1024 open files.
-KEPT_DIRECTORY_COUNT = 64
-
-# Device and inode: what a directory is, whatever its path.
-Identity = tuple[int, int]
-
-_Path = tuple[str, ...]
-
-
-def directory_identity(path: str) -> Identity | None:
-    """What `path` is at the moment; None when nothing is there. LocalFileError."""
-    try:
-        facts = os.stat(path)
-    except FileNotFoundError:
-        return None
-    except OSError as reason:
-        raise LocalFileError("look at", path, reason) from None
-    return facts.st_dev, facts.st_ino
-
-
-def _make_durable(path: str) -> None:
-    """Make the directory `path` and those above it; each that is new is synced into its parent."""
-    missing = []
-    rest = os.path.abspath(path)
-    while not os.path.isdir(rest):
-        missing.append(rest)
-        rest = os.path.dirname(rest)
-    for directory in reversed(missing):
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(directory)
-        parent = os.open(os.path.dirname(directory), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(parent)
-        finally:
-            os.close(parent)
+from sealift.files.directories import Directories, Directory, Identity, Path
+from sealift.model import TEMPORARY_NAME, TEMPORARY_PREFIX, TEMPORARY_SUFFIX, Durability
 
 
 def _check_replaceable(name: str, directory: int) -> None:
@@ -78,38 +41,12 @@ def _check_replaceable(name: str, directory: int) -> None:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
 
 
-def _open_directory(component: str, parent: int) -> int:
-    """A directory below `parent`; a link is not followed."""
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        return os.open(component, flags, dir_fd=parent)
-    except NotADirectoryError:
-        # Linux answers ENOTDIR to a link as well; say which it is.
-        if stat.S_ISLNK(os.lstat(component, dir_fd=parent).st_mode):
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
-        raise
-
-
-class _Directory:
-    """An open directory. `is_new` says that it was made here, so that nothing else is in it."""
-
-    __slots__ = ("fd", "is_new", "path", "users")
-
-    def __init__(self, fd: int, path: _Path, is_new: bool) -> None:
-        self.fd = fd
-        self.path = path
-        self.is_new = is_new
-        self.users = 0
-
-
 class TargetFile:
     """A temporary file on its way to its name. Make it by `Target.create`; end it by `Target`."""
 
     __slots__ = ("directory", "fd", "mode", "name", "temporary")
 
-    def __init__(
-        self, directory: _Directory, fd: int, temporary: str, name: str, mode: int
-    ) -> None:
+    def __init__(self, directory: Directory, fd: int, temporary: str, name: str, mode: int) -> None:
         self.directory = directory
         self.fd = fd
         self.temporary = temporary
@@ -138,6 +75,30 @@ class TargetFile:
                 raise LocalFileError("write", self.name, reason) from None
             os.ftruncate(self.fd, size)
 
+    def sync_data(self) -> None:
+        """Make durable what was written so far. LocalFileError: none of it can be relied on."""
+        try:
+            getattr(os, "fdatasync", os.fsync)(self.fd)  # macOS has no fdatasync
+        except OSError as reason:
+            raise LocalFileError("write", self.name, reason) from None
+
+    def crc(self, start: int, size: int, room: memoryview) -> int | None:
+        """The CRC64NVME of `size` bytes from `start` on, through `room`; None when there are less.
+
+        LocalFileError.
+        """
+        crc, end = 0, start + size
+        try:
+            while start < end:
+                count = os.preadv(self.fd, [room[: min(len(room), end - start)]], start)
+                if not count:
+                    return None
+                crc = crc64(room[:count], crc)
+                start += count
+        except OSError as reason:
+            raise LocalFileError("read", self.name, reason) from None
+        return crc
+
     def set_mtime(self, mtime_ns: int) -> None:
         """Give the file the time of its source."""
         with contextlib.suppress(OSError, OverflowError):
@@ -149,31 +110,29 @@ class TargetFile:
 
 
 class Target:
-    """A directory that files are written below; may be shared by threads."""
+    """The directory `root` that files are written below; may be shared by threads.
 
-    def __init__(self, root: str) -> None:
-        self._lock = threading.Lock()
-        self._open: dict[_Path, _Directory] = {}
-        self._idle: OrderedDict[_Path, None] = OrderedDict()
+    `token` is in the names of its temporary files.
+    """
+
+    def __init__(self, root: str, durability: Durability = Durability.DIR) -> None:
+        self.root = os.path.abspath(root)
+        self.durability = durability
         self._files: set[TargetFile] = set()
-        self._temporary = TEMPORARY_PREFIX + secrets.token_hex(8)
+        self.token = secrets.token_hex(8)
         self._numbers = itertools.count()
         umask = os.umask(0o077)
         os.umask(umask)
         self._mode = 0o666 & ~umask
         try:
-            _make_durable(root)
-            fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._directories = Directories(root, durable=durability is Durability.DIR)
         except OSError as reason:
             raise LocalFileError("make the directory", root, reason) from None
-        self._root = _Directory(fd, (), is_new=False)
-        self._root.users = 1
-        self._open[()] = self._root
 
     @property
     def identity(self) -> Identity:
         """What the root is."""
-        facts = os.fstat(self._root.fd)
+        facts = os.fstat(self._directories.root.fd)
         return facts.st_dev, facts.st_ino
 
     def create(self, parts: list[str]) -> TargetFile:
@@ -183,22 +142,60 @@ class Target:
         """
         shown = "/".join(parts)
         directory = self._enter(tuple(parts[:-1]), shown)
-        temporary = f"{self._temporary}-{next(self._numbers)}{TEMPORARY_SUFFIX}"
+        temporary = f"{TEMPORARY_PREFIX}{self.token}-{next(self._numbers)}{TEMPORARY_SUFFIX}"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             if not directory.is_new:
                 _check_replaceable(parts[-1], directory.fd)
             fd = os.open(temporary, flags, 0o600, dir_fd=directory.fd)
         except OSError as reason:
-            self._leave(directory)
+            self._directories.leave(directory)
             raise LocalFileError("write", shown, reason) from None
         file = TargetFile(directory, fd, temporary, parts[-1], self._mode)
         self._files.add(file)
         return file
 
+    def reopen(self, parts: list[str], temporary: str) -> TargetFile | None:
+        """The temporary file that an earlier run left for the name `parts`; None: there is none.
+
+        A link is none, and neither is a file of another user, or one with a second name.
+        """
+        shown = "/".join(parts)
+        directory = self._enter(tuple(parts[:-1]), shown)
+        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        try:
+            fd = os.open(temporary, flags, dir_fd=directory.fd)
+        except OSError:
+            self._directories.leave(directory)
+            return None
+        file = TargetFile(directory, fd, temporary, parts[-1], self._mode)
+        facts = os.fstat(fd)
+        if not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1 or facts.st_uid != os.geteuid():
+            self._end(file)
+            return None
+        self._files.add(file)
+        return file
+
+    def sweep(self, tokens: Collection[str], kept: Collection[str]) -> int:
+        """Remove the temporary files of the runs `tokens`, but for those `kept`; how many.
+
+        Goes through all directories below the root, and over those that it may not enter.
+        """
+        count = 0
+        start = len(TEMPORARY_PREFIX)
+        for _, _, names, fd in os.fwalk(dir_fd=self._directories.root.fd, follow_symlinks=False):
+            for name in names:
+                if not TEMPORARY_NAME.fullmatch(name) or name in kept:
+                    continue
+                if name[start : start + len(self.token)] in tokens:
+                    with contextlib.suppress(OSError):
+                        os.unlink(name, dir_fd=fd)
+                        count += 1
+        return count
+
     def make_directory(self, parts: list[str]) -> None:
         """Make the directory `parts` (see `split_name`), durable; it may be there already."""
-        self._leave(self._enter(tuple(parts), "/".join(parts)))
+        self._directories.leave(self._enter(tuple(parts), "/".join(parts)))
 
     def commit(self, file: TargetFile) -> None:
         """Make the file durable under its name; see `commit_each`. Raises LocalFileError."""
@@ -207,17 +204,18 @@ class Target:
             raise failure
 
     def commit_each(self, files: Sequence[TargetFile]) -> list[LocalFileError | None]:
-        """Make files durable under their names, each directory synced once; the error of each.
+        """Give files their names, each directory synced once; the error of each.
 
         On failure the temporary file is gone; when the very last step fails, the sync of the
         directory, the complete file has its name but may lose it in a power cut.
         """
         failures: dict[TargetFile, OSError] = {}
-        directories: dict[_Directory, list[TargetFile]] = {}
+        directories: dict[Directory, list[TargetFile]] = {}
         for file in files:
             try:
                 os.fchmod(file.fd, file.mode)
-                os.fsync(file.fd)
+                if self.durability is not Durability.NONE:
+                    os.fsync(file.fd)
             except OSError as reason:
                 failures[file] = reason
             else:
@@ -233,6 +231,8 @@ class Target:
                     failures[file] = reason
                 else:
                     named.append(file)
+            if self.durability is not Durability.DIR:
+                continue
             try:
                 os.fsync(directory.fd)
             except OSError as reason:
@@ -249,14 +249,14 @@ class Target:
         return found
 
     def remove_each(
-        self, names: Sequence[list[str]], kept: Collection[_Path] = ()
+        self, names: Sequence[list[str]], kept: Collection[Path] = ()
     ) -> list[LocalFileError | None]:
         """Remove files (see `split_name`), then directories left empty; returns the error of each.
 
         A link is removed and not followed, a directory is an error, what is gone already is none.
         The root and the directories `kept` stay. Directories that lost an entry are synced once.
         """
-        changed: set[_Path] = set()
+        changed: set[Path] = set()
         found: list[LocalFileError | None] = []
         for parts in names:
             try:
@@ -266,8 +266,10 @@ class Target:
                 found.append(LocalFileError("remove", "/".join(parts), reason))
             else:
                 found.append(None)
-        for path in {self._prune(path, kept) for path in sorted(changed, key=len, reverse=True)}:
-            with contextlib.suppress(OSError), self._found(path) as fd:
+        for path in {
+            self._directories.prune(path, kept) for path in sorted(changed, key=len, reverse=True)
+        }:
+            with contextlib.suppress(OSError), self._directories.found(path) as fd:
                 os.fsync(fd)
         return found
 
@@ -279,60 +281,25 @@ class Target:
             os.unlink(file.temporary, dir_fd=file.directory.fd)
         self._end(file)
 
+    def keep(self, file: TargetFile) -> None:
+        """End the file but leave it under its temporary name, for a later run to reopen."""
+        self._files.discard(file)
+        self._end(file)
+
     def close(self) -> None:
         """Remove what is unfinished, then close all directories."""
         for file in tuple(self._files):
             self.discard(file)
-        with self._lock:
-            for directory in self._open.values():
-                os.close(directory.fd)
-            self._open.clear()
-            self._idle.clear()
+        self._directories.close()
 
-    def _unlink(self, path: _Path) -> bool:
+    def _unlink(self, path: Path) -> bool:
         """Remove a file; False when it is gone already."""
         try:
-            with self._found(path[:-1]) as directory:
+            with self._directories.found(path[:-1]) as directory:
                 os.unlink(path[-1], dir_fd=directory)
         except FileNotFoundError:
             return False
         return True
-
-    def _prune(self, path: _Path, kept: Collection[_Path]) -> _Path:
-        """Remove `path` and the directories above it as far as they are empty and not in use.
-
-        Returns the one that stays, which may be one of `kept`.
-        """
-        while path and path not in kept:
-            with self._lock:
-                known = self._open.get(path)
-                if known is not None and known.users:
-                    break
-                try:
-                    with self._found(path[:-1]) as parent:
-                        os.rmdir(path[-1], dir_fd=parent)
-                except FileNotFoundError:
-                    pass
-                except OSError:  # something is in it
-                    break
-                if known is not None:
-                    del self._open[path], self._idle[path]
-                    os.close(known.fd)
-            path = path[:-1]
-        return path
-
-    @contextlib.contextmanager
-    def _found(self, path: _Path) -> Iterator[int]:
-        """The directory `path` as it is, open for the block; nothing is made."""
-        fd = os.dup(self._root.fd)
-        try:
-            for component in path:
-                inner = _open_directory(component, fd)
-                os.close(fd)
-                fd = inner
-            yield fd
-        finally:
-            os.close(fd)
 
     def _end(self, file: TargetFile) -> None:
         self._files.discard(file)
@@ -340,54 +307,10 @@ class Target:
             os.close(file.fd)
         except OSError:  # NFS: of writes whose failure is known, or whose sync went well
             pass
-        self._leave(file.directory)
+        self._directories.leave(file.directory)
 
-    def _enter(self, path: _Path, shown: str) -> _Directory:
-        """The open directory `path`, counted as used; made when it is missing."""
-        with self._lock:
-            known = self._open.get(path)
-            if known is not None:
-                known.users += 1
-                self._idle.pop(path, None)
-                return known
-            depth = len(path)
-            while path[:depth] not in self._open:
-                depth -= 1
-            fd = self._open[path[:depth]].fd
-            owned = is_new = False
-            try:
-                for component in path[depth:]:
-                    inner, is_new = self._step(component, fd)
-                    if owned:
-                        os.close(fd)
-                    fd, owned = inner, True
-            except OSError as reason:
-                if owned:
-                    os.close(fd)
-                raise LocalFileError("write", shown, reason) from None
-            directory = _Directory(fd, path, is_new)
-            directory.users = 1
-            self._open[path] = directory
-            return directory
-
-    @staticmethod
-    def _step(component: str, parent: int) -> tuple[int, bool]:
-        """A directory below `parent`, and whether it was made for this."""
+    def _enter(self, path: Path, shown: str) -> Directory:
         try:
-            return _open_directory(component, parent), False
-        except FileNotFoundError:
-            is_new = False
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(component, 0o777, dir_fd=parent)
-                is_new = True
-                os.fsync(parent)
-            return _open_directory(component, parent), is_new
-
-    def _leave(self, directory: _Directory) -> None:
-        with self._lock:
-            directory.users -= 1
-            if directory.users == 0:
-                self._idle[directory.path] = None
-                while len(self._idle) > KEPT_DIRECTORY_COUNT:
-                    path, _ = self._idle.popitem(last=False)
-                    os.close(self._open.pop(path).fd)
+            return self._directories.enter(path)
+        except OSError as reason:
+            raise LocalFileError("write", shown, reason) from None

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from sealift.errors import LocalFileError, UnsafeNameError
 from sealift.files import target as module
+from sealift.files.directories import KEPT_DIRECTORY_COUNT
 from sealift.files.names import split_name
-from sealift.files.target import KEPT_DIRECTORY_COUNT, Target, TargetFile
+from sealift.files.target import Target, TargetFile
 
 
 @pytest.fixture
