@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sealift.errors import CatalogueError
 from sealift.model import Known
+from sealift.state import state_directory
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -223,14 +224,8 @@ class Catalogue:
 
 
 def _default_path() -> str:
-    import platformdirs  # here: it takes 5 ms
-
-    directory = ""
-    with suppress(
-        RuntimeError
-    ):  # so say newer versions of it that there is no home, older ones `~`
-        directory = platformdirs.user_state_dir("sealift")
-    if not os.path.isabs(directory):
+    directory = state_directory()
+    if directory is None:
         raise CatalogueError(
             "this run goes on without a catalogue: there is no home directory",
             hint="set HOME or XDG_STATE_HOME",

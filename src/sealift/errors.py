@@ -13,9 +13,11 @@ SealiftError                 everything sealift raises on purpose
 │   │   └── NotSealedError   the reply does not say that the customer key was used
 │   ├── ObjectChangedError   the object was replaced while it was read
 │   ├── SourceChangedError   the file was changed while it was sent
+│   ├── UploadGoneError      the server has forgotten an upload before it was complete
 │   ├── UnsafeNameError      a name that would leave the target, or that no server can hold
 │   └── LocalFileError       the local disk refused
 ├── CatalogueError           the memory of earlier runs is of no use; noted, never fatal
+├── JournalError             the journal of this run is of no use; noted, never fatal
 └── Interrupted              the user stopped the run (exit 130)
 
 No error carries headers, a customer key or credentials; messages may be shown as they are once
@@ -76,6 +78,10 @@ class CustomerKeyError(UsageError):
 
 class CatalogueError(SealiftError):
     """The memory of earlier runs is damaged or cannot be used: the run goes on without."""
+
+
+class JournalError(SealiftError):
+    """The journal of unfinished work cannot be used: the run goes on without."""
 
 
 class Interrupted(SealiftError):  # noqa: N818 - not a fault
@@ -157,6 +163,10 @@ class ObjectChangedError(ObjectError):
 
 class SourceChangedError(ObjectError):
     """The local file was changed while it was being sent: begin anew, once."""
+
+
+class UploadGoneError(ObjectError):
+    """The server has forgotten an upload before it was complete: begin anew, once."""
 
 
 class UnsafeNameError(ObjectError):

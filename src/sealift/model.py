@@ -33,6 +33,18 @@ TEMPORARY_SUFFIX = ".tmp"
 TEMPORARY_NAME = re.compile(r"\.sealift-[0-9a-f]{16}-[0-9]+\.tmp")
 
 
+class Durability(enum.StrEnum):
+    """What is synced before a downloaded file counts as done.
+
+    NONE: nothing, a power cut may leave an empty file under the final name. FILE: the file, so that
+    it has all its bytes or not its name. DIR: its directory too, so that it has both.
+    """
+
+    NONE = "none"
+    FILE = "file"
+    DIR = "dir"
+
+
 class Location(NamedTuple):
     """An object `name` in a `bucket`, or all objects whose names start with it (a prefix)."""
 
@@ -196,6 +208,21 @@ def cut_parts(size: int, part_size: int) -> Iterator[Part]:
     """Cut `size` bytes into parts numbered from 1."""
     for number, span in enumerate(cut_ranges(size, part_size), 1):
         yield Part(number, span)
+
+
+_SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def parse_span(text: str) -> float:
+    """Seconds of a span such as `90s`, `30m`, `12h` or `7d`."""
+    number, unit = text.strip()[:-1], text.strip()[-1:]
+    try:
+        seconds = float(number) * _SPANS[unit]
+    except (KeyError, ValueError):
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise UsageError(f"{text!r} is not a span of time", hint="write for example 12h")
+    return seconds
 
 
 _UNITS = {

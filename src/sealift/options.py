@@ -56,7 +56,8 @@ class Options:
     `customer_key` None means that objects are neither sealed nor expected to be. `memory` bounds
     the whole process, not only the buffers. `concurrency` None finds the number of requests in
     flight by itself. `source` None means that both sides of an s3-to-s3 copy are reached alike. The
-    catalogue is kept in `state_directory`, None means the user's own.
+    catalogue and the journal are kept in `state_directory`, None means the user's own. `words` are
+    the arguments of the command, by which the journal knows it again.
     """
 
     customer_key: CustomerKey | None
@@ -69,6 +70,7 @@ class Options:
     memory: int = DEFAULT_MEMORY
     max_bandwidth: float | None = None
     state_directory: str | None = None
+    words: tuple[str, ...] = ()
     policy: Policy = field(default_factory=Policy)
     deadlines: Deadlines = field(default_factory=Deadlines)
     source: SourceOptions | None = None
