@@ -62,9 +62,7 @@ def compare_file(
     if (
         known is not None
         and method is not Method.REBUILD
-        and known.mtime_ns == file.mtime_ns
-        and known.size == file.size
-        and _object_half(known, found)
+        and is_as_recorded(file.size, file.mtime_ns, found, known)
     ):
         return Verdict.SAME
     if file.size != found.size:
@@ -78,6 +76,11 @@ def compare_file(
     if known is not None or file.mtime_ns > found.modified * _NANO:
         return Verdict.DIFFERENT
     return Verdict.SAME
+
+
+def is_as_recorded(size: int, mtime_ns: int, found: RemoteObject, known: Known) -> bool:
+    """Whether both halves of an entry hold: a file of this size and mtime is the listed object."""
+    return known.mtime_ns == mtime_ns and known.size == size and _object_half(known, found)
 
 
 def compare_objects(

@@ -25,9 +25,10 @@ from sealift.errors import (
 )
 from sealift.metadata import FileFacts
 from sealift.model import GiB, Job, Location, MiB, Part, PartDone, cut_parts, part_size_for
-from sealift.multipart import Multipart, Multiparts, remove_unsealed
+from sealift.multipart import Multipart, Multiparts, Origin
 from sealift.resources import Resources, Settle
 from sealift.retry import Retrier
+from sealift.unsealed import remove_unsealed
 from sealift.wire.bucket import BucketClient, HeadFacts
 from sealift.wire.heads import carried_headers
 from sealift.wire.operations import REPLACED
@@ -162,10 +163,11 @@ class Copier:
     async def _copy_parts(self, job: Job) -> None:
         head = await self._head(job)
         job.size = head.size
-        upload = await self._create(job, head, whole_crc=False)
+        part_size = part_size_for(job.size, COPIED_PART_SIZE)
+        upload = await self._create(job, head, part_size, whole_crc=False)
         async with self._multiparts.aborted_on_failure(upload):
             await self._spread(
-                cut_parts(job.size, part_size_for(job.size, COPIED_PART_SIZE)),
+                cut_parts(job.size, part_size),
                 partial(self._copy_part, upload, head.etag),
             )
             await self._multiparts.complete(upload)
@@ -177,11 +179,18 @@ class Copier:
             self._source.objects, _source(job), etag,
         )  # fmt: skip
         job.moved += part.span.size
-        upload.done.append(PartDone(part.number, part.span.size, part_etag, None))
+        part_done = PartDone(part.number, part.span.size, part_etag, None)
+        self._multiparts.add_part(upload, part_done)
 
-    async def _create(self, job: Job, head: HeadFacts, *, whole_crc: bool) -> Multipart:
+    async def _create(
+        self, job: Job, head: HeadFacts, part_size: int, *, whole_crc: bool
+    ) -> Multipart:
+        origin = Origin(str(_source(job)), None, part_size)
+        await self._multiparts.resume(job, origin)
         facts = FileFacts(None, head.facts.crc)
-        upload = await self._multiparts.create(job, None, facts, head.carried, whole_crc=whole_crc)
+        upload = await self._multiparts.create(
+            job, origin, None, facts, head.carried, whole_crc=whole_crc
+        )
         upload.in_place = self._is_in_place(job)
         return upload
 
@@ -223,10 +232,11 @@ class Copier:
     async def _stream_parts(self, job: Job) -> bool:
         head = await self._head(job)
         job.size = head.size
-        upload = await self._create(job, head, whole_crc=True)
+        part_size = part_size_for(job.size, self._part_size)
+        upload = await self._create(job, head, part_size, whole_crc=True)
         async with self._multiparts.aborted_on_failure(upload):
             await self._spread(
-                cut_parts(job.size, part_size_for(job.size, self._part_size)),
+                cut_parts(job.size, part_size),
                 partial(self._stream_part, upload, head),
             )
             crc = upload.crc()
@@ -250,7 +260,8 @@ class Copier:
                 part.number, room, span.size, digest, job,
             )  # fmt: skip
         self._checks_crc = self._checks_crc or stored.checked
-        upload.done.append(PartDone(part.number, span.size, stored.etag, digest.crc))
+        part_done = PartDone(part.number, span.size, stored.etag, digest.crc)
+        self._multiparts.add_part(upload, part_done)
 
 
 def _source(job: Job) -> Location:

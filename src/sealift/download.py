@@ -1,4 +1,4 @@
-"""One object coming down: one GetObject, or concurrent ranges of one version of it.
+"""One object coming down: one GetObject, or concurrent ranges of one version of it (`ranged`).
 
 Bytes are verified before the file gets its name: exact length and range, one ETag, and the whole
 CRC64NVME wherever the server or the object's metadata holds one.
@@ -6,44 +6,23 @@ CRC64NVME wherever the server or the object's metadata holds one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Sequence
 from typing import NamedTuple
 
-import anyio
-
-from sealift.checksums import combine, crc64
+from sealift.checksums import crc64
 from sealift.errors import IntegrityError, NotSealedError, ObjectChangedError, ObjectError
 from sealift.files.names import split_name
 from sealift.files.target import Target, TargetFile
 from sealift.metadata import FileFacts
-from sealift.model import ByteRange, Job, MiB, cut_ranges
+from sealift.model import Job, MiB
+from sealift.ranged import RangedDownloader, counted_if_kept, note_facts
 from sealift.resources import Resources, Settle
 from sealift.wire.bucket import HeadFacts
-from sealift.wire.operations import Received
 
 # A range need not grow with the object, as parts must.
 MAX_RANGE_SIZE = 16 * MiB
 # How often an object is begun anew when it is replaced meanwhile, or its bytes do not add up.
 START_COUNT = 3
-
-
-@dataclass(slots=True)
-class _Download:
-    """A download under way: its pinned version, its file, and (CRC, size) by start of range.
-
-    One range is written at a time: the kernel lets no two write to one file, and those who wait
-    for that spin (measured on tmpfs: 2 GiB by eight threads took 1.4 s, by one 0.5 s).
-    """
-
-    job: Job
-    head: HeadFacts
-    file: TargetFile
-    writing: anyio.Lock = field(default_factory=anyio.Lock)
-    allocated: bool = False
-    crcs: dict[int, tuple[int, int]] = field(default_factory=dict)
 
 
 class _Fetched(NamedTuple):
@@ -77,9 +56,11 @@ class Downloader:
         self._disk = resources.disk
         self._memory = resources.memory
         self._retrier = resources.retrier
-        self._spread = resources.spread
         self._note_done = resources.note_done
         self._range_size = min(part_size, MAX_RANGE_SIZE)
+        self._ranged = RangedDownloader(
+            resources, self._range_size, target, preserve_mode=preserve_mode
+        )
         self._target = target
         self._files_at_once = files_at_once
         self._preserve_mode = preserve_mode
@@ -141,7 +122,7 @@ class Downloader:
                     return await self._retrier.run(
                         job.location.name, self._get_whole_once, job, failed=failed
                     )
-                return await self._get_ranges(job)
+                return await self._ranged.fetch(job, await self._head(job))
             except (ObjectChangedError, IntegrityError) as error:
                 if start == START_COUNT or isinstance(error, NotSealedError):
                     raise
@@ -189,7 +170,7 @@ class Downloader:
     async def _get_whole_once(self, job: Job) -> bool:
         async with self._memory.buffer(job.size) as room:
             fetched = await self._get_whole(job, room)
-            with _counted_if_kept(job, job.size):
+            with counted_if_kept(job, job.size):
                 (outcome,) = await self._disk.run(self._save_each, [fetched])
                 if isinstance(outcome, ObjectError):
                     raise outcome
@@ -221,7 +202,7 @@ class Downloader:
         try:
             for number, one in enumerate(fetched):
                 try:
-                    _note_facts(one.job, crc64(one.data), one.facts)
+                    note_facts(one.job, crc64(one.data), one.facts)
                     file = written[number] = self._target.create(one.parts)
                     file.write(one.data, 0)
                     if one.facts.mtime_ns is not None:
@@ -243,74 +224,3 @@ class Downloader:
             if failure is not None:
                 outcomes[number] = failure
         return outcomes
-
-    # Ranges
-
-    async def _get_ranges(self, job: Job) -> bool:
-        parts = split_name(job.path)
-        head = await self._head(job)
-        job.size = head.size
-        file = await self._disk.run(self._target.create, parts)
-        download = _Download(job, head, file)
-        try:
-            await self._spread(
-                cut_ranges(head.size, self._range_size), partial(self._get_range, download)
-            )
-            crc = combine(download.crcs[start] for start in sorted(download.crcs))
-            job.etag = head.etag
-            job.version_id = head.version_id
-            _note_facts(job, crc, head.facts)
-            if head.facts.mtime_ns is not None:
-                file.set_mtime(head.facts.mtime_ns)
-            if self._preserve_mode and head.facts.mode is not None:
-                file.set_mode(head.facts.mode)
-            await self._disk.run(self._target.commit, file)
-        except BaseException:
-            self._target.discard(file)
-            job.moved = 0
-            raise
-        return head.facts.crc is not None
-
-    async def _get_range(self, download: _Download, span: ByteRange) -> None:
-        await self._retrier.run(download.job.location.name, self._get_range_once, download, span)
-
-    async def _get_range_once(self, download: _Download, span: ByteRange) -> None:
-        job, head = download.job, download.head
-        async with self._memory.buffer(span.size) as room:
-            received = await self._objects.get_object(job.location.name, room, span, head.etag, job)
-            with _counted_if_kept(job, received.size):
-                _same_version(received, head)
-                async with download.writing:
-                    if not download.allocated:
-                        await self._disk.run(download.file.allocate, head.size)
-                        download.allocated = True
-                    crc = await self._disk.run(_write, download.file, room, span.start)
-        download.crcs[span.start] = crc, span.size
-
-
-@contextmanager
-def _counted_if_kept(job: Job, size: int) -> Iterator[None]:
-    """Take `size` bytes back from the count when they are not written after all."""
-    try:
-        yield
-    except BaseException:
-        job.moved -= size
-        raise
-
-
-def _write(file: TargetFile, data: memoryview, position: int) -> int:
-    crc = crc64(data)
-    file.write(data, position)
-    return crc
-
-
-def _same_version(received: Received, head: HeadFacts) -> None:
-    if received.etag != head.etag or received.total != head.size:
-        raise ObjectChangedError("the object was replaced while it was being read")
-
-
-def _note_facts(job: Job, crc: int, facts: FileFacts) -> None:
-    """Note what the object is; IntegrityError when its checksum says otherwise."""
-    job.crc = crc
-    job.mtime_ns = facts.mtime_ns
-    facts.check(crc)

@@ -14,7 +14,7 @@ the settings raises UsageError before anything is touched. Cancelling a command 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from types import TracebackType
@@ -22,14 +22,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sealift.catalogue import FILE_NAME, Catalogue
 from sealift.errors import Cause, ObjectError, UsageError
-from sealift.events import (
-    Event,
-    Failed,
-    Reporter,
-    Retried,
-    Silent,
-    Verifying,
-)
+from sealift.events import Event, Failed, Reporter, Retried, Silent, Verifying
 from sealift.files.disk import Disk
 from sealift.files.walk import file_size, ignore_lines
 from sealift.filters import Filter
@@ -46,16 +39,18 @@ from sealift.plan import (
     copied_prefix,
     copy_job,
     file_location,
+    listed_root,
     object_path,
     random_name,
     tree_prefix,
 )
-from sealift.planning import Planner, check_unchanged
+from sealift.planning import Planner
 from sealift.remote import Pages, Remote
-from sealift.resources import Settle
+from sealift.retry import Retrier
 from sealift.runner import Runner
 from sealift.session import Session
-from sealift.wire.bucket import HeadFacts
+from sealift.verifying import verify
+from sealift.wire.bucket import BucketClient, HeadFacts
 
 if TYPE_CHECKING:
     from sealift.copier import Source
@@ -154,16 +149,24 @@ class Engine:
         destination: str = "tmp/",
         naming: Naming = Naming.KEEP,
         tree: TreeOptions = WHOLE_TREE,
+        *,
+        resume: bool = True,
     ) -> None:
-        """Bring back a prefix, or one object, below `destination`."""
+        """Bring back a prefix, or one object, below `destination`.
+
+        With `resume` files that an earlier restore has brought back, and that are as they were
+        then, are left alone, as far as their objects are as they were then.
+        """
         pages, cut = await self._remote.find(source)
         if pages is not None:
-            await self._down_tree(source, pages, cut, destination, naming, tree)
+            if resume and naming is Naming.KEEP:
+                pages = await self._missing(pages, source, cut, destination)
+            await self._down_tree(source, pages, cut, destination, naming, tree, resumes=resume)
             return
         name = source.name.rsplit("/", 1)[-1]
         if naming is Naming.UUID:
             name = random_name(name)
-        await self._down_object(source, destination, name, tree)
+        await self._down_object(source, destination, name, tree, resumes=resume)
 
     async def sync(
         self,
@@ -218,7 +221,8 @@ class Engine:
         """Ask by HEAD whether every object of a manifest is as it was when it was written."""
         self.emit(Verifying())
         plan = self._planner.manifest(path)
-        await self._runner.look(plan, await self._disk.run(manifest_bucket, path), self._verify)
+        bucket = await self._disk.run(manifest_bucket, path)
+        await self._runner.look(plan, bucket, partial(verify, self._remote))
 
     async def remove(self, location: Location) -> None:
         """Remove one object; in a versioned bucket a delete marker hides it."""
@@ -254,6 +258,24 @@ class Engine:
         """HEAD of an object with the customer key."""
         return await self._remote.head(location)
 
+    async def bucket_client(self, bucket: str) -> BucketClient:
+        """What speaks to a bucket, one attempt a call; `retrier` makes more."""
+        return await self._session.objects(bucket)
+
+    @property
+    def retrier(self) -> Retrier:
+        """The policy of attempts."""
+        return self._session.retrier
+
+    async def _missing(self, pages: Pages, source: Location, cut: str, directory: str) -> Pages:
+        """`pages` without what is below `directory` already."""
+        from sealift.present import Present  # here, as what only some commands need
+
+        scope = await self._remote.scope(source.bucket)
+        prefix = Location(source.bucket, listed_root(source))
+        present = Present(self._catalogue, scope, prefix, cut, directory, self._disk, self)
+        return present.missing(pages)
+
     # Up
 
     async def _copy_up(self, source: str, destination: Location, tree: TreeOptions) -> None:
@@ -284,11 +306,17 @@ class Engine:
             await self._down_object(source, *await self._object_path(source, destination), tree)
 
     async def _down_object(
-        self, source: Location, directory: str, name: str, tree: TreeOptions = WHOLE_TREE
+        self,
+        source: Location,
+        directory: str,
+        name: str,
+        tree: TreeOptions = WHOLE_TREE,
+        *,
+        resumes: bool = True,
     ) -> None:
         head = await self._remote.there(source)
-        job = Job(Direction.DOWN, source, name, head.size)
-        await self._runner.down(self._planner.one(job), source.bucket, directory, tree)
+        plan = self._planner.one(Job(Direction.DOWN, source, name, head.size))
+        await self._runner.down(plan, source.bucket, directory, tree, resumes=resumes)
 
     async def _down_tree(
         self,
@@ -298,9 +326,11 @@ class Engine:
         directory: str,
         naming: Naming,
         tree: TreeOptions,
+        *,
+        resumes: bool = True,
     ) -> None:
         plan = self._planner.downloads(source, pages, cut, naming, tree)
-        await self._runner.down(plan, source.bucket, directory, tree)
+        await self._runner.down(plan, source.bucket, directory, tree, resumes=resumes)
 
     # Across
 
@@ -326,15 +356,6 @@ class Engine:
                 "the source and the destination are the same object", hint="give another name"
             )
         await self._runner.across(plan, destination.bucket, await self._source(source.bucket))
-
-    async def _verify(self, jobs: Sequence[Job], settle: Settle) -> None:
-        for job in jobs:
-            try:
-                check_unchanged(job, await self._remote.head(job.location))
-            except ObjectError as error:
-                settle(job, error)
-            else:
-                settle(job, job.crc is not None)
 
     async def _source(self, bucket: str) -> Source:
         """The bucket that a copy reads."""

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from itertools import islice
 from typing import TypeVar
 
-from sealift.errors import Cause, IntegrityError, ObjectError
+from sealift.errors import ObjectError
 from sealift.events import Failed, PlanComplete, Planned, RemovalPlanned, Reporter, Skipped
 from sealift.files.disk import Disk
 from sealift.files.walk import FileEntry, Passed, walk
@@ -21,7 +21,6 @@ from sealift.options import TreeOptions
 from sealift.plan import Naming, copy_job, download_job, is_marker, listed_root, upload_job
 from sealift.remote import Pages
 from sealift.runner import Plan
-from sealift.wire.bucket import HeadFacts
 
 T = TypeVar("T")
 
@@ -169,22 +168,6 @@ async def _taken(source: Location, pages: Pages, tree: TreeOptions) -> Pages:
             yield page
         else:
             yield [found for found in page if chosen.takes(found.name[root:])]
-
-
-def check_unchanged(job: Job, head: HeadFacts) -> None:
-    """IntegrityError when an object is not what the manifest's `job` says."""
-    if head.size != job.size:
-        raise _altered(f"has {head.size} bytes, the manifest says {job.size}")
-    if job.crc is not None and head.facts.crc is None:
-        raise _altered("has no CRC64NVME any more: it was replaced")
-    if job.crc is not None and head.facts.crc != job.crc:
-        raise _altered("has another CRC64NVME than the manifest says")
-    if job.version_id is not None and head.version_id != job.version_id:
-        raise _altered("has another version than the manifest says")
-
-
-def _altered(what: str) -> IntegrityError:
-    return IntegrityError(f"the object {what}", cause=Cause.PERMANENT)
 
 
 def _take(found: Iterator[T], count: int) -> list[T]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sealift.errors import ObjectError
 from sealift.files.disk import Disk
+from sealift.ledger import Ledger
 from sealift.memory import Memory
 from sealift.model import Job, Spread
 from sealift.retry import Retrier
@@ -19,7 +20,8 @@ Settle = Callable[[Job, bool | ObjectError | None], None]
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """The data plane, the disk, the memory budget, the retry policy, how pieces are spread.
+    """The data plane, the disk, the memory budget, the retry policy, the journal, how pieces are
+    spread.
 
     `note_done` is called after each request that moved an object whole.
     """
@@ -30,3 +32,4 @@ class Resources:
     retrier: Retrier
     spread: Spread
     note_done: Callable[[], None]
+    ledger: Ledger

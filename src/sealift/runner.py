@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
 from functools import partial
@@ -14,14 +16,18 @@ from sealift.descriptors import files_at_once, worker_limit
 from sealift.download import MAX_RANGE_SIZE, Downloader
 from sealift.errors import LocalFileError, ObjectError, UsageError
 from sealift.events import Failed, Finished, Noted, Removed, Reporter, Started, Unchanged
+from sealift.files.directories import Identity
 from sealift.files.disk import THREAD_COUNT, Disk
 from sealift.files.names import split_name
-from sealift.files.target import Identity, Target
+from sealift.files.target import Target
+from sealift.journal import Journal
+from sealift.ledger import Ledger
 from sealift.memory import Memory
 from sealift.model import Job, Location
 from sealift.options import ADAPTIVE_CEILING, Options, TreeOptions
 from sealift.pace import Pace, start_for
 from sealift.recorder import Recorder
+from sealift.records import RunRecord
 from sealift.resources import Resources, Settle
 from sealift.schedule import Schedule, first_error
 from sealift.session import Session
@@ -68,9 +74,10 @@ class Runner:
         """Upload the files of `plan`."""
         objects = await self._session.objects(bucket)
         schedule = self._make_schedule(objects)
-        resources = self._resources(objects, schedule)
+        ledger = self._make_ledger(objects)
+        resources = self._resources(objects, schedule, ledger)
         uploader = Uploader(resources, self._options.part_size, preserve_mode=tree.preserve_mode)
-        await self._run(objects, schedule, plan, around(uploader.move))
+        await self._run(objects, schedule, plan, around(uploader.move), ledger)
 
     async def down(
         self,
@@ -79,13 +86,17 @@ class Runner:
         directory: str,
         tree: TreeOptions,
         around: Around = _just,
+        *,
+        resumes: bool = True,
     ) -> None:
         """Download the objects of `plan` below `directory`, which is made when it is missing."""
         objects = await self._session.objects(bucket)
         schedule = self._make_schedule(objects)
         target = await self._disk.run(_open_target, directory)
+        ledger = self._make_ledger(objects, target, resumes=resumes)
         try:
-            resources = self._resources(objects, schedule)
+            await self._sweep(ledger, target)
+            resources = self._resources(objects, schedule, ledger)
             open_count = files_at_once(schedule.ceiling, THREAD_COUNT)
             downloader = Downloader(
                 resources,
@@ -95,7 +106,7 @@ class Runner:
                 preserve_mode=tree.preserve_mode,
                 markers=tree.markers,
             )
-            await self._run(objects, schedule, plan, around(downloader.move))
+            await self._run(objects, schedule, plan, around(downloader.move), ledger)
         finally:
             target.close()
 
@@ -105,13 +116,15 @@ class Runner:
 
         objects = await self._session.objects(bucket)
         schedule = self._make_schedule(objects)
-        copier = Copier(self._resources(objects, schedule), self._options.part_size, source)
-        await self._run(objects, schedule, plan, around(copier.move))
+        ledger = self._make_ledger(objects)
+        resources = self._resources(objects, schedule, ledger)
+        copier = Copier(resources, self._options.part_size, source)
+        await self._run(objects, schedule, plan, around(copier.move), ledger)
 
     async def look(self, plan: Plan, bucket: str, see: Move) -> None:
         """Run `see` in the place of moves: for dry runs."""
         objects = await self._session.objects(bucket)
-        await self._run(objects, self._make_schedule(objects), plan, see, records=False)
+        await self._run(objects, self._make_schedule(objects), plan, see, None)
 
     async def read(self, source: Location, head: HeadFacts, fd: int) -> None:
         """Write the bytes of one object to a file descriptor; see `reading` for what is checked."""
@@ -168,16 +181,19 @@ class Runner:
         schedule: Schedule,
         plan: Plan,
         move: Move,
-        *,
-        records: bool = True,
+        ledger: Ledger | None,
     ) -> None:
+        """Run `plan`; without `ledger` nothing is moved, and so nothing is recorded."""
         recorder = self._make_recorder(objects)
+        failed = False
 
         def settle(job: Job, outcome: bool | ObjectError | None) -> None:
+            nonlocal failed
             if isinstance(outcome, ObjectError):
+                failed = True
                 self._reporter.emit(Failed(job.location.name, outcome, job))
                 return
-            if records:
+            if ledger is not None:
                 recorder.record(job)
             if outcome is None:
                 self._reporter.emit(Unchanged(1, job.size, job))
@@ -189,13 +205,17 @@ class Runner:
                 self._reporter.emit(Started(job))
             await move(jobs, settle)
 
+        meanwhile: list[Endless] = [self._keep_credentials, recorder.keep_recording]
+        if ledger is not None:
+            meanwhile.append(ledger.keep_writing)
+        is_through = False
         try:
-            await self._with(
-                [self._keep_credentials, recorder.keep_recording],
-                partial(schedule.run, plan, run_batch),
-            )
+            await self._with(meanwhile, partial(schedule.run, plan, run_batch))
+            is_through = True
         finally:
             await recorder.finish()
+            if ledger is not None:
+                await ledger.finish(finished=is_through and not failed)
 
     async def _with(
         self, meanwhile: Sequence[Endless], work: Callable[[], Awaitable[None]]
@@ -215,6 +235,35 @@ class Runner:
         key_id = customer_key.key_id if customer_key else None
         return Recorder(self._catalogue, self._disk, self._reporter, objects.scope, key_id)
 
+    def _make_ledger(
+        self, objects: BucketClient, target: Target | None = None, *, resumes: bool = True
+    ) -> Ledger:
+        customer_key = self._options.customer_key
+        run = RunRecord(
+            target.token if target else secrets.token_hex(8),
+            time.time(),
+            self._options.words,
+            os.getcwd(),
+            objects.scope,
+            target.root if target else None,
+        )
+        return Ledger(
+            Journal(self._options.state_directory, run),
+            run,
+            self._disk,
+            self._reporter,
+            customer_key.key_id if customer_key else None,
+            resumes=resumes,
+        )
+
+    async def _sweep(self, ledger: Ledger, target: Target) -> None:
+        """Remove what dead runs left below the target, but for what this one may go on with."""
+        await ledger.open()
+        tokens, kept = ledger.stale_tokens()
+        if tokens:
+            await self._disk.run(target.sweep, tokens, kept)
+            await ledger.swept(sorted(tokens))
+
     def _make_schedule(self, objects: BucketClient) -> Schedule:
         fixed = self._options.concurrency
         ceiling = fixed or ADAPTIVE_CEILING
@@ -229,7 +278,7 @@ class Runner:
         self._pace = Pace(ceiling, time.monotonic(), start=start)
         return Schedule(ceiling, self._pace)
 
-    def _resources(self, objects: BucketClient, schedule: Schedule) -> Resources:
+    def _resources(self, objects: BucketClient, schedule: Schedule, ledger: Ledger) -> Resources:
         return Resources(
             objects=objects,
             disk=self._disk,
@@ -237,6 +286,7 @@ class Runner:
             retrier=self._session.retrier,
             spread=schedule.spread,
             note_done=schedule.note_done,
+            ledger=ledger,
         )
 
 

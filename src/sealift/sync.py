@@ -31,10 +31,10 @@ from sealift.errors import (
     WrongCustomerKeyError,
 )
 from sealift.events import Failed, Noted, RemovalPlanned, Reporter, Would
+from sealift.files.directories import Identity, directory_identity
 from sealift.files.disk import Disk
 from sealift.files.folding import folds_case, folds_form
 from sealift.files.source import CHUNK_SIZE, file_crc
-from sealift.files.target import Identity, directory_identity
 from sealift.files.walk import FileEntry, Passed
 from sealift.filters import Filter
 from sealift.manifest import Line, Manifest

@@ -15,12 +15,19 @@ from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
 from sealift.checksums import Digest
-from sealift.errors import NotSealedError, ObjectError, SourceChangedError
+from sealift.errors import (
+    NotSealedError,
+    ObjectError,
+    ReplyError,
+    SourceChangedError,
+    UploadGoneError,
+)
 from sealift.files.source import CHUNK_SIZE, SourceFile, read_each, read_small
 from sealift.metadata import FileFacts, content_type
 from sealift.model import ByteRange, Job, MiB, Part, PartDone, cut_parts, part_size_for
-from sealift.multipart import Multipart, Multiparts, remove_unsealed
+from sealift.multipart import Multipart, Multiparts, Origin, gone
 from sealift.resources import Resources, Settle
+from sealift.unsealed import remove_unsealed
 from sealift.wire.connection import Body
 
 # A larger part is not held in memory but read twice: for its checksum, then to be sent. A larger
@@ -77,13 +84,13 @@ class Uploader:
     async def _upload(self, job: Job, failed: ObjectError | None) -> bool:
         """Send the file of `job`; returns True: the server has compared a checksum of every byte.
 
-        A file that changes meanwhile is sent once more from the start. Raises ObjectError; then
-        nothing of ours is left on the server unless the error says so. `failed` is the error of a
-        first attempt that was made already.
+        A file that changes meanwhile is sent once more from the start, and so is one whose upload
+        the server has forgotten. Raises ObjectError; then nothing of ours is left on the server
+        unless the error says so. `failed` is the error of a first attempt that was made already.
         """
         try:
             return await self._upload_once(job, failed)
-        except SourceChangedError:
+        except (SourceChangedError, UploadGoneError):
             source = await self._disk.run(SourceFile, job.path)
             job.size = source.size
             job.moved = 0
@@ -150,40 +157,62 @@ class Uploader:
         try:
             if source.size != job.size:
                 raise SourceChangedError("the file was changed after it was planned")
-            upload, whole_crc = await self._create(job, source)
+            part_size = part_size_for(source.size, self._part_size)
+            origin = Origin(source.path, source.identity, part_size)
+            upload = await self._multiparts.resume(job, origin)
+            if upload is None:
+                upload = await self._create(job, source, origin)
+            elif upload.is_done:
+                job.mtime_ns, job.moved = source.mtime_ns, job.size
+                return
             async with self._multiparts.aborted_on_failure(upload):
-                part_size = part_size_for(source.size, self._part_size)
                 await self._spread(
-                    cut_parts(source.size, part_size), partial(self._send_part, upload, source)
+                    cut_parts(source.size, upload.part_size),
+                    partial(self._send_part, upload, source),
                 )
                 await self._disk.run(source.check)
-                if whole_crc is not None and upload.crc() != whole_crc:
+                if upload.whole_crc is not None and upload.crc() != upload.whole_crc:
                     raise SourceChangedError("the file was changed while it was sent")
                 job.mtime_ns = source.mtime_ns
                 await self._multiparts.complete(upload)
         finally:
             source.close()
 
-    async def _create(self, job: Job, source: SourceFile) -> tuple[Multipart, int | None]:
-        """The upload, and what its metadata say of the whole: None when the server keeps it."""
+    async def _create(self, job: Job, source: SourceFile, origin: Origin) -> Multipart:
+        """Create an upload; its metadata have the CRC64NVME of the whole where the server keeps
+        none."""
         kind = content_type(job.location.name)
         facts = FileFacts(source.mtime_ns, mode=self._kept(source.mode))
         if self._keeps_whole_crc is not False:
-            upload = await self._multiparts.create(job, kind, facts, whole_crc=True)
+            upload = await self._multiparts.create(job, origin, kind, facts, whole_crc=True)
             self._keeps_whole_crc = upload.keeps_crc
             if upload.keeps_crc:
-                return upload, None
+                return upload
             await self._multiparts.drop(upload)
         async with self._memory.buffer(CHUNK_SIZE) as room:
             digest = await self._disk.run(source.digest, ByteRange(0, source.size), room, False)
         facts = facts._replace(crc=digest.crc)
-        return await self._multiparts.create(job, kind, facts, whole_crc=False), digest.crc
+        return await self._multiparts.create(job, origin, kind, facts, whole_crc=False)
 
     async def _send_part(self, upload: Multipart, source: SourceFile, part: Part) -> None:
-        done = await self._retrier.run(
-            upload.job.location.name, self._send_part_once, upload, source, part
-        )
-        upload.done.append(done)
+        there = upload.there.get(part.number)
+        if there is not None and await self._is_unchanged(source, part, there):
+            upload.job.moved += part.span.size
+            upload.done.append(there)
+            return
+        try:
+            done = await self._retrier.run(
+                upload.job.location.name, self._send_part_once, upload, source, part
+            )
+        except ReplyError as error:
+            raise gone(error) from None
+        self._multiparts.add_part(upload, done)
+
+    async def _is_unchanged(self, source: SourceFile, part: Part, there: PartDone) -> bool:
+        """Whether the file still has the bytes of a part that an earlier run has sent."""
+        async with self._memory.buffer(min(part.span.size, CHUNK_SIZE)) as room:
+            digest = await self._disk.run(source.digest, part.span, room, False)
+        return digest.crc == there.crc
 
     async def _send_part_once(self, upload: Multipart, source: SourceFile, part: Part) -> PartDone:
         job, span = upload.job, part.span

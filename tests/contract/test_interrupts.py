@@ -89,8 +89,31 @@ def test_upload(site: Site, start: Start, number: int) -> None:
 
     assert ended.stdout == ""
     assert "interrupted" in ended.stderr
-    assert site.uploads() == []
+    assert len(site.uploads()) == 1
     assert site.names() == []
+
+    assert not site.copy("large", site.uri()).failed
+    assert site.uploads() == []
+    assert site.boto_get("large") == noise(SIZE)
+
+
+def test_clean_drops_what_was_kept(site: Site, start: Start) -> None:
+    (site.work / "large").write_bytes(noise(SIZE))
+    others = site.boto.create_multipart_upload(Bucket=site.bucket, Key="large")["UploadId"]
+    child = start("cp", "large", site.uri(), "--memory", "200MiB", "-j", "1", *SLOW)
+    wait_for(lambda: has_parts(site), child)
+    interrupted(site, child, signal.SIGINT)
+    (job,) = [json.loads(line) for line in site.cli("jobs", "--json").stdout.splitlines()]
+    assert [upload["name"] for upload in job["uploads"]] == ["large"]
+
+    assert site.cli("clean", "--older-than", "1d").status == 0
+    assert len(site.uploads()) == 2
+    ended = site.cli("clean")
+
+    assert ended.status == 0, ended
+    assert "aborted the upload of large" in ended.stdout
+    assert [upload["UploadId"] for upload in site.uploads()] == [others]
+    assert site.cli("jobs").stdout == ""
 
 
 @SIGNALS
@@ -104,7 +127,13 @@ def test_restore(site: Site, start: Start, number: int) -> None:
 
     summary = json.loads(ended.stdout.splitlines()[-1])
     assert (summary["event"], summary["status"]) == ("summary", "interrupted")
-    assert read_tree(site.work) == {"back/large": b"older"}
+    assert (site.work / "back" / "large").read_bytes() == b"older"
+
+    ended = site.cli("resume")
+
+    assert ended.status == 0, ended
+    assert read_tree(site.work) == {"back/large": noise(SIZE)}
+    assert site.cli("jobs").stdout == ""
 
 
 def test_tree_of_small_and_large_files_can_be_done_again(site: Site, start: Start) -> None:
@@ -116,11 +145,11 @@ def test_tree_of_small_and_large_files_can_be_done_again(site: Site, start: Star
 
     interrupted(site, child, signal.SIGINT)
 
-    assert site.uploads() == []
     for name in site.names():
         assert site.boto_get(name) == files[name]
     assert not site.copy("tree/", site.uri()).failed
     assert site.names() == sorted(files)
+    assert site.uploads() == []
 
 
 @pytest.mark.parametrize("count", [1, 40])
@@ -135,5 +164,6 @@ def test_uploads_that_are_just_being_created(site: Site, start: Start, count: in
 
     interrupted(site, child, signal.SIGINT)
 
-    assert site.uploads() == []
     assert site.names() == []
+    assert site.cli("clean").status == 0
+    assert site.uploads() == []

@@ -80,7 +80,9 @@ def test_no_part_is_left_when_the_source_is_changed_all_the_time(site: Site) -> 
 
 
 @pytest.mark.parametrize("direction", ["up", "down"])
-def test_cancelling_the_engine_leaves_nothing(site: Site, direction: str) -> None:
+def test_what_a_cancelled_engine_leaves_is_gone_after_the_next_run(
+    site: Site, direction: str
+) -> None:
     content = noise(3 * PART_SIZE)
     (site.work / "large").write_bytes(content)
     if direction == "down":
@@ -97,6 +99,14 @@ def test_cancelling_the_engine_leaves_nothing(site: Site, direction: str) -> Non
     site.run(command, record=record, max_bandwidth=2 * MiB)
 
     assert record.done == []
-    assert site.uploads() == []
     assert site.names() == ([] if direction == "up" else ["large"])
-    assert os.listdir(site.work) == ["large"]
+    assert "x" not in os.listdir(site.work)
+
+    assert not site.copy(source, destination).failed
+    assert site.uploads() == []
+    assert site.names() == (["x"] if direction == "up" else ["large"])
+    assert sorted(os.listdir(site.work)) == (["large"] if direction == "up" else ["large", "x"])
+    if direction == "up":
+        assert site.boto_get("x") == content
+    else:
+        assert (site.work / "x").read_bytes() == content

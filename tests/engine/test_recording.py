@@ -147,7 +147,7 @@ async def test_a_catalogue_of_no_use_is_noted_once(site: Site) -> None:
         await engine.copy(f"{site.directory}/tree/", "s3://bucket/")
         await engine.copy("s3://bucket/", str(site.out))
     assert not site.record.failed
-    (note,) = site.record.notes
+    (note,) = [note for note in site.record.notes if "journal" not in note]
     assert "goes on without the catalogue" in note
 
 

@@ -102,11 +102,18 @@ def restore(
     names: Annotated[
         Naming, typer.Option(help="Keep the objects' names, or make random ones.")
     ] = Naming.KEEP,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume/--no-resume",
+            help="Leave alone what an earlier restore has brought back and nobody has changed.",
+        ),
+    ] = True,
 ) -> None:
     """Bring back everything under a prefix: verified, durable, several at once."""
     from sealift.cli import commands
 
-    commands.restore(shared, uri, dest, names, tree)
+    commands.restore(shared, uri, dest, names, tree, resume)
 
 
 @app.command(cls=Command)
@@ -212,6 +219,49 @@ def rm(
     from sealift.cli import commands
 
     commands.rm(shared, uri, recursive, yes, dry_run)
+
+
+@app.command()
+@with_options
+def jobs(shared: Shared) -> None:
+    """List unfinished runs: what was killed, interrupted or failed in part."""
+    from sealift.cli import commands
+
+    commands.jobs(shared)
+
+
+@app.command()
+@with_options
+def resume(
+    shared: Shared,
+    run: Annotated[
+        str | None, typer.Argument(help="One of jobs, or how its name begins. (default: all)")
+    ] = None,
+) -> None:
+    """Run the commands of unfinished runs again: they go on where they were."""
+    from sealift.cli import commands
+
+    commands.resume(shared, run)
+
+
+@app.command()
+@with_options
+def clean(
+    shared: Shared,
+    run: Annotated[
+        str | None, typer.Argument(help="One of jobs, or how its name begins. (default: all)")
+    ] = None,
+    older_than: Annotated[
+        str, typer.Option(metavar="SPAN", help="Only runs begun so long ago: 90s, 30m, 12h, 7d.")
+    ] = "0s",
+) -> None:
+    """Undo unfinished runs: abort their uploads, remove their temporary files, forget them.
+
+    Uploads that the journal does not name are left alone, whoever began them.
+    """
+    from sealift.cli import commands
+
+    commands.clean(shared, run, older_than)
 
 
 @app.command()

@@ -14,6 +14,7 @@ from sealift.cli.running import (
     execute,
     execute_quietly,
     fail,
+    printing,
     source_options,
     usage_checked,
 )
@@ -21,8 +22,8 @@ from sealift.cli.shared import SAME_SIDE, Shared, SourceSide
 from sealift.cli.syncing import Syncing
 from sealift.cli.tree import Tree
 from sealift.engine import Engine
-from sealift.errors import UsageError
-from sealift.model import Location
+from sealift.errors import SealiftError, UsageError
+from sealift.model import Location, parse_span
 from sealift.plan import Naming
 
 _WHOLE = Tree()
@@ -76,13 +77,14 @@ def restore(
     dest: str = "tmp/",
     names: Naming = Naming.KEEP,
     tree: Tree = _WHOLE,
+    resume: bool = True,
 ) -> NoReturn:
     """Bring back everything under a prefix."""
     with usage_checked(shared) as settings:
         location = Location.parse(uri)
 
     async def command(engine: Engine) -> None:
-        await engine.restore(location, dest, names, tree.options())
+        await engine.restore(location, dest, names, tree.options(), resume=resume)
 
     execute(shared, settings, command, heading=f"restore {location} to {dest}")
 
@@ -222,6 +224,44 @@ def rm(
             await engine.remove(location)
 
     execute(shared, settings, command, heading=f"rm {location}", sealed=False)
+
+
+def jobs(shared: Shared) -> NoReturn:
+    """List unfinished runs."""
+    from sealift.cli.unfinished import print_jobs
+
+    try:
+        with printing():
+            print_jobs(as_json=shared.json)
+    except SealiftError as error:
+        fail(error)
+    raise SystemExit(0)
+
+
+def resume(shared: Shared, token: str | None = None) -> NoReturn:
+    """Go on with unfinished runs."""
+    from sealift.cli.unfinished import run_resume
+
+    del shared  # each command has its own options
+    try:
+        status = run_resume(token)
+    except SealiftError as error:
+        fail(error)
+    raise SystemExit(status)
+
+
+def clean(shared: Shared, token: str | None = None, older_than: str = "0s") -> NoReturn:
+    """Undo what unfinished runs left."""
+    from sealift.cli import unfinished
+
+    with usage_checked(shared) as settings:
+        age = parse_span(older_than)
+    execute_quietly(
+        shared,
+        settings,
+        lambda engine: unfinished.clean(engine, token, age, as_json=shared.json),
+        sealed=False,
+    )
 
 
 COMMANDS: dict[str, Callable[..., NoReturn]] = {

@@ -92,7 +92,7 @@ def execute(
     if console.tally.failed_count:
         raise SystemExit(EXIT_FAILED)
     if not shared.json:
-        with _printing():
+        with printing():
             for line in answer:
                 print(escape(line))
     raise SystemExit(0)
@@ -123,7 +123,7 @@ def execute_quietly(
 ) -> NoReturn:
     """Run a command that prints its own answer; exit."""
     try:
-        with _printing():
+        with printing():
             run_engine(make_options(shared, settings, sealed=sealed), None, command)
     except SealiftError as error:
         fail(error)
@@ -131,7 +131,7 @@ def execute_quietly(
 
 
 @contextmanager
-def _printing() -> Iterator[None]:
+def printing() -> Iterator[None]:
     """A block that prints to stdout: say so when that takes no more, as on a full disk."""
     try:
         yield
@@ -167,6 +167,7 @@ def make_options(
         memory=parse_size(shared.memory) if shared.memory else DEFAULT_MEMORY,
         max_bandwidth=parse_size(shared.max_bandwidth) if shared.max_bandwidth else None,
         source=source,
+        words=tuple(sys.argv[1:]),
     )
 
 

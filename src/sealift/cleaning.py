@@ -1,0 +1,91 @@
+"""Undoes what dead runs left: uploads on the server, temporary files below their roots.
+
+Only what the journal names is touched: uploads whose id it has, or whose name and hour fit a
+Create that it has and whose reply never came; temporary files of the run's own token.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import NamedTuple
+
+from sealift.errors import ObjectError
+from sealift.files.target import Target
+from sealift.journal import DeadRun
+from sealift.model import TEMPORARY_PREFIX
+from sealift.records import UploadRecord
+from sealift.retry import Retrier
+from sealift.uploads_left import abort_left
+from sealift.wire.bucket import BucketClient
+
+
+class Cleaned(NamedTuple):
+    """Something was undone, or, with `error`, could not be: then the run stays in the journal."""
+
+    text: str
+    error: ObjectError | None = None
+
+
+async def clean_run(
+    dead: DeadRun,
+    objects_of: Callable[[str], Awaitable[BucketClient]],
+    retrier: Retrier,
+    alive: frozenset[str],
+) -> AsyncIterator[Cleaned]:
+    """Undo what `dead` left, then forget it. `objects_of` gives the client of a bucket."""
+    is_clean = True
+    for record in dead.uploads:
+        try:
+            count = await _abort(record, objects_of, retrier, alive)
+        except ObjectError as error:
+            is_clean = False
+            yield Cleaned(f"cannot abort the upload of {record.name}", error)
+        else:
+            dead.forget(record.marker)
+            if count:
+                yield Cleaned(f"aborted the upload of {record.name}")
+    try:
+        count = _remove_temporary(dead)
+    except ObjectError as error:
+        is_clean = False
+        yield Cleaned(f"cannot look for temporary files below {dead.run.root}", error)
+    else:
+        if count:
+            yield Cleaned(f"removed {count} temporary files below {dead.run.root}")
+    if is_clean:
+        dead.remove()
+
+
+async def _abort(
+    record: UploadRecord,
+    objects_of: Callable[[str], Awaitable[BucketClient]],
+    retrier: Retrier,
+    alive: frozenset[str],
+) -> int:
+    objects = await objects_of(record.scope.rsplit("/", 1)[-1])
+    if objects.scope != record.scope:
+        raise ObjectError(
+            f"it is at {record.scope}, and the settings lead to {objects.scope}",
+            hint="give its --endpoint-url",
+        )
+    return await abort_left(objects, retrier, record, alive)
+
+
+def _remove_temporary(dead: DeadRun) -> int:
+    root = dead.run.root
+    if root is None or not os.path.isdir(root):
+        return 0
+    target = Target(root)
+    try:
+        return target.sweep(_tokens(dead), ())
+    finally:
+        target.close()
+
+
+def _tokens(dead: DeadRun) -> set[str]:
+    """Of its own temporary files, and of those that it took over from runs before it."""
+    start = len(TEMPORARY_PREFIX)
+    return {dead.run.token} | {
+        record.temporary[start : start + len(dead.run.token)] for record in dead.downloads
+    }

@@ -1,0 +1,223 @@
+"""One object coming down by concurrent ranges of one version of it, and going on after a crash.
+
+What is there is in the journal from time to time: first the bytes are made durable, then noted. A
+later run takes the temporary file over when the object is still the same version, and reads each
+noted range again before it believes it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+
+import anyio
+
+from sealift.checksums import combine, crc64
+from sealift.errors import ObjectChangedError, ObjectError
+from sealift.files.names import split_name
+from sealift.files.source import CHUNK_SIZE
+from sealift.files.target import Target, TargetFile
+from sealift.ledger import KEPT, is_resumable
+from sealift.metadata import FileFacts
+from sealift.model import ByteRange, Job, cut_ranges
+from sealift.records import DownloadPlanned, DownloadRecord, Ended, RangeAdded, RangeDone
+from sealift.resources import Resources
+from sealift.wire.bucket import HeadFacts
+from sealift.wire.operations import Received
+
+# Seconds between two notes of what is there of an object: what a crash may cost.
+NOTE_INTERVAL = 5.0
+
+
+@dataclass(slots=True)
+class _Download:
+    """A download under way: its pinned version, its file, and (CRC, size) by start of range.
+
+    `there` are the ranges that an earlier run has fetched, by their start; `unnoted` those that the
+    journal does not have yet, as of `noted_at` (seconds, monotonic).
+
+    One range is written at a time: the kernel lets no two write to one file, and those who wait
+    for that spin (measured on tmpfs: 2 GiB by eight threads took 1.4 s, by one 0.5 s).
+    """
+
+    job: Job
+    head: HeadFacts
+    file: TargetFile
+    record: DownloadRecord
+    there: dict[int, RangeDone]
+    noted_at: float
+    writing: anyio.Lock = field(default_factory=anyio.Lock)
+    allocated: bool = False
+    crcs: dict[int, tuple[int, int]] = field(default_factory=dict)
+    unnoted: list[RangeDone] = field(default_factory=list)
+    is_planned: bool = False
+
+
+class RangedDownloader:
+    """Moves large objects down; see `download.Downloader`."""
+
+    def __init__(
+        self, resources: Resources, range_size: int, target: Target, *, preserve_mode: bool
+    ) -> None:
+        self._objects = resources.objects
+        self._disk = resources.disk
+        self._memory = resources.memory
+        self._retrier = resources.retrier
+        self._spread = resources.spread
+        self._ledger = resources.ledger
+        self._range_size = range_size
+        self._target = target
+        self._preserve_mode = preserve_mode
+
+    async def fetch(self, job: Job, head: HeadFacts) -> bool:
+        """Write the version `head` of the object; returns whether a stored CRC64NVME agreed.
+
+        Raises ObjectError, see `download.Downloader`.
+        """
+        parts = split_name(job.path)
+        job.size = head.size
+        download = await self._begin(job, parts, head)
+        file = download.file
+        try:
+            await self._spread(
+                cut_ranges(head.size, download.record.range_size),
+                partial(self._get_range, download),
+            )
+            crc = combine(download.crcs[start] for start in sorted(download.crcs))
+            job.etag = head.etag
+            job.version_id = head.version_id
+            note_facts(job, crc, head.facts)
+            if head.facts.mtime_ns is not None:
+                file.set_mtime(head.facts.mtime_ns)
+            if self._preserve_mode and head.facts.mode is not None:
+                file.set_mode(head.facts.mode)
+            await self._disk.run(self._target.commit, file)
+        except BaseException as error:
+            job.moved = 0
+            if self._ledger.is_kept and is_resumable(error):
+                self._note_ranges(download)
+                self._target.keep(file)
+                if isinstance(error, ObjectError):
+                    error.hint = "; ".join(filter(None, (error.hint, KEPT)))
+            else:
+                self._target.discard(file)
+                self._ledger.add(Ended(file.temporary))
+            raise
+        self._ledger.add(Ended(file.temporary))
+        return head.facts.crc is not None
+
+    async def _begin(self, job: Job, parts: list[str], head: HeadFacts) -> _Download:
+        """The download as a dead run left it, if it was of this very version; else a new one."""
+        file: TargetFile | None = None
+        left = await self._ledger.take_download(job.path)
+        if left is not None:
+            file = await self._disk.run(self._target.reopen, parts, left.temporary)
+            fits = (left.etag, left.version_id, left.size) == (
+                head.etag,
+                head.version_id,
+                head.size,
+            )
+            if file is not None and not (fits and left.key_id == self._ledger.key_id):
+                self._target.discard(file)
+                file = None
+            if file is not None:
+                await self._ledger.note(DownloadPlanned(left))
+                await self._ledger.release(left.temporary)
+                there = {done.start: done for done in left.ranges}
+                return _Download(job, head, file, left, there, time.monotonic(), is_planned=True)
+            await self._ledger.release(left.temporary)
+        file = await self._disk.run(self._target.create, parts)
+        record = DownloadRecord(
+            file.temporary,
+            self._ledger.run.scope,
+            job.location.name,
+            self._ledger.run.root or "",
+            job.path,
+            head.etag,
+            head.version_id,
+            head.size,
+            self._range_size,
+            self._ledger.key_id,
+        )
+        return _Download(job, head, file, record, {}, time.monotonic())
+
+    async def _get_range(self, download: _Download, span: ByteRange) -> None:
+        done = download.there.get(span.start)
+        if done is not None and done.size == span.size and await self._is_there(download, done):
+            download.job.moved += done.size
+            download.crcs[done.start] = done.crc, done.size
+            return
+        await self._retrier.run(download.job.location.name, self._get_range_once, download, span)
+
+    async def _get_range_once(self, download: _Download, span: ByteRange) -> None:
+        job, head = download.job, download.head
+        async with self._memory.buffer(span.size) as room:
+            received = await self._objects.get_object(job.location.name, room, span, head.etag, job)
+            with counted_if_kept(job, received.size):
+                _same_version(received, head)
+                async with download.writing:
+                    if not download.allocated:
+                        await self._disk.run(download.file.allocate, head.size)
+                        download.allocated = True
+                    crc = await self._disk.run(_write, download.file, room, span.start)
+        download.crcs[span.start] = crc, span.size
+        download.unnoted.append(RangeDone(span.start, span.size, crc))
+        if time.monotonic() - download.noted_at > NOTE_INTERVAL:
+            await self._note_durable(download)
+
+    async def _is_there(self, download: _Download, done: RangeDone) -> bool:
+        """Whether the file has the bytes of a range that an earlier run has fetched."""
+        async with self._memory.buffer(min(done.size, CHUNK_SIZE)) as room:
+            crc = await self._disk.run(download.file.crc, done.start, done.size, room)
+        download.allocated = True
+        return crc == done.crc
+
+    async def _note_durable(self, download: _Download) -> None:
+        """Make the ranges fetched so far durable, then note them."""
+        download.noted_at = time.monotonic()
+        done, download.unnoted = download.unnoted, []
+        await self._disk.run(download.file.sync_data)
+        self._note_ranges(download, done)
+
+    def _note_ranges(self, download: _Download, done: list[RangeDone] | None = None) -> None:
+        """Note ranges, by default all that are not noted yet.
+
+        After an interrupt they may not be durable: who goes on with them compares their CRC64NVME.
+        """
+        if done is None:
+            done, download.unnoted = download.unnoted, []
+        if not download.is_planned:
+            download.is_planned = True
+            self._ledger.add(DownloadPlanned(download.record))
+        self._ledger.add(*[RangeAdded(download.file.temporary, one) for one in done])
+
+
+@contextmanager
+def counted_if_kept(job: Job, size: int) -> Iterator[None]:
+    """Take `size` bytes back from the count when they are not written after all."""
+    try:
+        yield
+    except BaseException:
+        job.moved -= size
+        raise
+
+
+def _write(file: TargetFile, data: memoryview, position: int) -> int:
+    crc = crc64(data)
+    file.write(data, position)
+    return crc
+
+
+def _same_version(received: Received, head: HeadFacts) -> None:
+    if received.etag != head.etag or received.total != head.size:
+        raise ObjectChangedError("the object was replaced while it was being read")
+
+
+def note_facts(job: Job, crc: int, facts: FileFacts) -> None:
+    """Note what the object is; IntegrityError when its checksum says otherwise."""
+    job.crc = crc
+    job.mtime_ns = facts.mtime_ns
+    facts.check(crc)
