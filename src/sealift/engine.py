@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
@@ -28,7 +29,7 @@ from sealift.files.walk import file_size, ignore_lines
 from sealift.filters import Filter
 from sealift.manifest import manifest_bucket
 from sealift.memory import Memory
-from sealift.model import Direction, Job, Location, RemoteObject
+from sealift.model import Direction, Durability, Job, Location, RemoteObject
 from sealift.options import WHOLE_TREE, Options, TreeOptions
 from sealift.plan import (
     Naming,
@@ -123,7 +124,7 @@ class Engine:
             directory, name = "tmp", random_name(source.name)
         else:
             directory, name = await self._object_path(source, destination)
-        await self._down_object(source, directory, name)
+        await self._down_object(source, directory, name, TreeOptions(durability=Durability.DIR))
         return name if directory == "." else os.path.join(directory, name)
 
     async def copy(self, source: str, destination: str, tree: TreeOptions = WHOLE_TREE) -> None:
@@ -155,8 +156,10 @@ class Engine:
         """Bring back a prefix, or one object, below `destination`.
 
         With `resume` files that an earlier restore has brought back, and that are as they were
-        then, are left alone, as far as their objects are as they were then.
+        then, are left alone, as far as their objects are as they were then. Each file is durable
+        under its name when it is reported, unless `tree` says otherwise.
         """
+        tree = replace(tree, durability=tree.durability or Durability.DIR)
         pages, cut = await self._remote.find(source)
         if pages is not None:
             if resume and naming is Naming.KEEP:
@@ -310,7 +313,7 @@ class Engine:
         source: Location,
         directory: str,
         name: str,
-        tree: TreeOptions = WHOLE_TREE,
+        tree: TreeOptions,
         *,
         resumes: bool = True,
     ) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from sealift.errors import UsageError
 from sealift.keys import CustomerKey
-from sealift.model import DEFAULT_PART_SIZE, MAX_PART_SIZE, MIN_PART_SIZE, MiB
+from sealift.model import DEFAULT_PART_SIZE, MAX_PART_SIZE, MIN_PART_SIZE, Durability, MiB
 from sealift.retry import Policy
 from sealift.wire.connection import Deadlines
 
@@ -24,12 +24,14 @@ class TreeOptions:
     `filters`). `follow_links` takes symbolic links for what they lead to; else they are skipped.
     `preserve_mode` keeps the permissions of files in the metadata and brings them back. `markers`
     turns empty directories into empty objects whose names end with `/`, and the reverse.
+    `durability` is that of downloaded files; None: as the command has it.
     """
 
     rules: tuple[tuple[bool, str], ...] = ()
     follow_links: bool = False
     preserve_mode: bool = False
     markers: bool = False
+    durability: Durability | None = None
 
 
 WHOLE_TREE = TreeOptions()

@@ -23,7 +23,7 @@ from sealift.files.target import Target
 from sealift.journal import Journal
 from sealift.ledger import Ledger
 from sealift.memory import Memory
-from sealift.model import Job, Location
+from sealift.model import Durability, Job, Location
 from sealift.options import ADAPTIVE_CEILING, Options, TreeOptions
 from sealift.pace import Pace, start_for
 from sealift.recorder import Recorder
@@ -92,7 +92,7 @@ class Runner:
         """Download the objects of `plan` below `directory`, which is made when it is missing."""
         objects = await self._session.objects(bucket)
         schedule = self._make_schedule(objects)
-        target = await self._disk.run(_open_target, directory)
+        target = await self._disk.run(_open_target, directory, tree.durability)
         ledger = self._make_ledger(objects, target, resumes=resumes)
         try:
             await self._sweep(ledger, target)
@@ -306,8 +306,8 @@ def _remove_files(
         target.close()
 
 
-def _open_target(directory: str) -> Target:
+def _open_target(directory: str, durability: Durability | None) -> Target:
     try:
-        return Target(directory)
+        return Target(directory, durability or Durability.FILE)
     except ObjectError as error:
         raise UsageError(error.message, hint=error.hint) from None

@@ -42,10 +42,18 @@ class Tree:
     markers: Annotated[
         bool, typer.Option("--markers", help="Move empty directories, as objects named DIR/.")
     ] = False
+    durability: Annotated[
+        Literal["none", "file", "dir"] | None,
+        typer.Option(
+            help="What is synced before a downloaded file counts as done: nothing, the file, its "
+            "directory too. (default: dir for restore, file for cp and sync)"
+        ),
+    ] = None
     given: Sequence[str] = ()
 
     def options(self) -> TreeOptions:
         """The same for the engine."""
+        from sealift.model import Durability
         from sealift.options import TreeOptions
 
         globs = {"include": iter(self.include or ()), "exclude": iter(self.exclude or ())}
@@ -56,4 +64,5 @@ class Tree:
             follow_links=self.links == "follow",
             preserve_mode=self.preserve == "mode",
             markers=self.markers,
+            durability=None if self.durability is None else Durability(self.durability),
         )
