@@ -15,16 +15,28 @@ from functools import partial
 from typing import NamedTuple
 
 from sealift.checksums import Digest
+from sealift.conditions import Conditions, is_refusal
 from sealift.errors import (
     IntegrityError,
     NotSealedError,
     ObjectChangedError,
     ObjectError,
+    OvertakenError,
     ReplyError,
     WrongCustomerKeyError,
 )
 from sealift.metadata import FileFacts
-from sealift.model import GiB, Job, Location, MiB, Part, PartDone, cut_parts, part_size_for
+from sealift.model import (
+    ABSENT,
+    GiB,
+    Job,
+    Location,
+    MiB,
+    Part,
+    PartDone,
+    cut_parts,
+    part_size_for,
+)
 from sealift.multipart import Multipart, Multiparts, Origin
 from sealift.resources import Resources, Settle
 from sealift.retry import Retrier
@@ -64,7 +76,7 @@ def choose_way(size: int, refused: Collection[Way]) -> Way:
     return Way.STREAM if way in refused else way
 
 
-def is_refusal(error: ObjectError, *, in_place: bool) -> bool:
+def is_beyond(error: ObjectError, *, in_place: bool) -> bool:
     """Whether a copy failed for what this server cannot do, so that streaming may do it.
 
     A wrong customer key counts: the server may have read the source under the other key. Streaming
@@ -78,13 +90,20 @@ def is_refusal(error: ObjectError, *, in_place: bool) -> bool:
 
 
 class Copier:
-    """Copies objects between two buckets; shared by all workers of a run."""
+    """Copies objects between two buckets; shared by all workers of a run.
 
-    def __init__(self, resources: Resources, part_size: int, source: Source) -> None:
+    With `if_absent` an object that is there is left as it is.
+    """
+
+    def __init__(
+        self, resources: Resources, part_size: int, source: Source, *, if_absent: bool = False
+    ) -> None:
         self._objects = resources.objects
         self._memory = resources.memory
         self._retrier = resources.retrier
-        self._multiparts = Multiparts(resources)
+        self._conditions = Conditions(resources.objects, resources.retrier)
+        self._multiparts = Multiparts(resources, self._conditions)
+        self._if_absent = if_absent
         self._spread = resources.spread
         self._note_done = resources.note_done
         self._source = source
@@ -95,8 +114,12 @@ class Copier:
     async def move(self, jobs: Sequence[Job], settle: Settle) -> None:
         """Copy the objects of `jobs` one after the other; `settle` hears how each ended."""
         for job in jobs:
+            if self._if_absent:
+                job.expects = ABSENT
             try:
                 checked = await self._copy(job)
+            except OvertakenError as error:
+                settle(job, None if self._if_absent else error)
             except ObjectError as error:
                 settle(job, error)
             else:
@@ -127,7 +150,7 @@ class Copier:
             else:
                 await self._copy_parts(job)
         except ObjectError as error:
-            if not is_refusal(error, in_place=self._is_in_place(job)):
+            if not is_beyond(error, in_place=self._is_in_place(job)):
                 raise
             if not isinstance(error, WrongCustomerKeyError):
                 self._refused.add(way)
@@ -148,15 +171,21 @@ class Copier:
 
     async def _copy_object(self, job: Job) -> None:
         location = job.location
+        if self._if_absent:  # not every server looks at the condition of a copy
+            await self._conditions.check(job)
         try:
             job.etag = await self._retrier.run(
                 location.name, self._objects.copy_object,
-                location.name, self._source.objects, _source(job),
+                location.name, self._source.objects, _source(job), self._conditions.headers(job),
             )  # fmt: skip
         except NotSealedError as error:
             if not self._is_in_place(job):  # else the source would go; it is as plain as it was
                 await remove_unsealed(self._objects, self._retrier, location, error)
             raise
+        except ReplyError as error:
+            if error.status != 412 or not is_refusal(error, job):
+                raise
+            await self._conditions.settle(job, error)
         job.moved = job.size
         self._note_done()
 
@@ -216,17 +245,25 @@ class Copier:
         self, job: Job, room: memoryview, digest: Digest, carried: dict[str, str]
     ) -> None:
         location = job.location
+        job.crc = digest.crc
         try:
             stored = await self._retrier.run(
                 location.name, self._objects.put_object, location.name, room, job.size, digest,
-                None, FileFacts(None, digest.crc), job, carried,
+                None, FileFacts(None, digest.crc), job,
+                carried | (self._conditions.headers(job) or {}),
             )  # fmt: skip
         except NotSealedError as error:
             await remove_unsealed(
                 self._objects, self._retrier, location, error, in_place=self._is_in_place(job)
             )
             raise
-        job.etag, job.version_id, job.crc = stored.etag, stored.version_id, digest.crc
+        except ReplyError as error:
+            if not is_refusal(error, job):
+                raise
+            if not await self._conditions.settle(job, error):
+                await self._put(job, room, digest, carried)
+            return
+        job.etag, job.version_id = stored.etag, stored.version_id
         self._checks_crc = self._checks_crc or stored.checked
 
     async def _stream_parts(self, job: Job) -> bool:

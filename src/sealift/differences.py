@@ -23,7 +23,7 @@ from sealift.files.disk import Disk
 from sealift.files.walk import Passed
 from sealift.filters import Filter
 from sealift.merge import Side, merge
-from sealift.model import Job, Known, Location, RemoteObject
+from sealift.model import ABSENT, Job, Known, Location, RemoteObject, bare_etag
 from sealift.plan import is_marker
 from sealift.resources import Settle
 
@@ -177,6 +177,7 @@ class Rules(Generic[S, D]):
     """One direction: how its sides are compared, and what is to be done for a source.
 
     `question` is for pairs that must be asked about, `note_same` hears of those that are the same,
+    `expected` tells what a job expects at its place, of what was found there (see `model.Job`);
     `collisions` is for where files are written.
     """
 
@@ -184,7 +185,15 @@ class Rules(Generic[S, D]):
     make_job: Callable[[S], Job]
     question: Callable[[Job, S, D], Question]
     note_same: Callable[[S, D], None]
+    expected: Callable[[D | Passed | None], str | None] = lambda _: None
     collisions: Collisions | None = None
+
+
+def expected(found: RemoteObject | Passed | None) -> str | None:
+    """What a job expects at its place in a bucket: what LIST has shown there."""
+    if found is None:
+        return ABSENT
+    return None if isinstance(found, Passed) else bare_etag(found.etag)
 
 
 class SyncPlan(Generic[S, D]):
@@ -237,6 +246,7 @@ class SyncPlan(Generic[S, D]):
                     same_size += ours.size
                     continue
                 job = self._rules.make_job(ours)
+                job.expects = self._rules.expected(found)
             except ObjectError as error:
                 self._reporter.emit(Failed(name, error))
                 continue

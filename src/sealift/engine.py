@@ -111,12 +111,15 @@ class Engine:
 
     # Commands
 
-    async def put(self, path: str, destination: Location) -> None:
-        """Upload one file; a bucket or a name that ends with `/` keeps the file's name."""
+    async def put(self, path: str, destination: Location, *, if_absent: bool = False) -> None:
+        """Upload one file; a bucket or a name that ends with `/` keeps the file's name.
+
+        With `if_absent` an object that is there is left as it is.
+        """
         size = await self._file_size(path)
         if size is None:
             raise UsageError(f"{path} is a directory", hint="use: sealift cp")
-        await self._up_file(path, size, destination)
+        await self._up_file(path, size, destination, TreeOptions(if_absent=if_absent))
 
     async def get(self, source: Location, destination: str | None = None) -> str:
         """Download one object, without a destination to `tmp/<uuid4><suffix>`; returns the path."""
@@ -137,6 +140,8 @@ class Engine:
         if not up and not down:
             raise UsageError("neither side is an s3:// URI", hint="write s3://BUCKET/NAME")
         self._check_sides(up and down)
+        if tree.if_absent and not up:
+            raise UsageError("--if-absent is for objects", hint="copy to s3://BUCKET/NAME")
         if up and down:
             await self._copy_across(Location.parse(source), Location.parse(destination), tree)
         elif up:
@@ -291,7 +296,7 @@ class Engine:
         await self._runner.up(plan, destination.bucket, tree)
 
     async def _up_file(
-        self, path: str, size: int, destination: Location, tree: TreeOptions = WHOLE_TREE
+        self, path: str, size: int, destination: Location, tree: TreeOptions
     ) -> None:
         location = file_location(path, destination)
         _usable(check_name, location.name)
@@ -358,7 +363,8 @@ class Engine:
             raise UsageError(
                 "the source and the destination are the same object", hint="give another name"
             )
-        await self._runner.across(plan, destination.bucket, await self._source(source.bucket))
+        side = await self._source(source.bucket)
+        await self._runner.across(plan, destination.bucket, side, tree)
 
     async def _source(self, bucket: str) -> Source:
         """The bucket that a copy reads."""

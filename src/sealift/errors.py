@@ -14,6 +14,7 @@ SealiftError                 everything sealift raises on purpose
 │   ├── ObjectChangedError   the object was replaced while it was read
 │   ├── SourceChangedError   the file was changed while it was sent
 │   ├── UploadGoneError      the server has forgotten an upload before it was complete
+│   ├── OvertakenError       something else stands where an object was to be written
 │   ├── UnsafeNameError      a name that would leave the target, or that no server can hold
 │   └── LocalFileError       the local disk refused
 ├── CatalogueError           the memory of earlier runs is of no use; noted, never fatal
@@ -167,6 +168,10 @@ class SourceChangedError(ObjectError):
 
 class UploadGoneError(ObjectError):
     """The server has forgotten an upload before it was complete: begin anew, once."""
+
+
+class OvertakenError(ObjectError):
+    """Something else stands where an object was to be written: it was left as it is."""
 
 
 class UnsafeNameError(ObjectError):

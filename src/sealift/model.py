@@ -138,6 +138,10 @@ def bare_etag(etag: str) -> str:
     return etag.strip('"')
 
 
+# What a job expects of an object that is not to be there: no ETag is empty.
+ABSENT = ""
+
+
 class Direction(enum.Enum):
     UP = "upload"
     DOWN = "download"
@@ -154,6 +158,8 @@ class Job:
     `size` in bytes as the plan saw it, or as it is by now when the file or object was replaced.
     `moved` counts the bytes moved so far; a screen may poll it.
 
+    `expects` is the bare ETag of the object that a write may replace, or ABSENT; None: any.
+
     What the finished move found comes last: the object's `etag` as the server wrote it, its
     version in a versioned bucket, the CRC64NVME of all bytes, and the mtime of the file in
     nanoseconds since the epoch. Until then, and after a failure, they mean nothing.
@@ -169,6 +175,7 @@ class Job:
     crc: int | None = None
     mtime_ns: int | None = None
     source: Location | None = None
+    expects: str | None = None
 
 
 class Spread(Protocol):

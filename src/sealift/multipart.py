@@ -22,6 +22,7 @@ from typing import NamedTuple
 import anyio
 
 from sealift.checksums import combine
+from sealift.conditions import Conditions, is_refusal, overtaken
 from sealift.errors import (
     Cause,
     IntegrityError,
@@ -95,10 +96,11 @@ class Origin(NamedTuple):
 class Multiparts:
     """Creates, completes and aborts uploads to one bucket."""
 
-    def __init__(self, resources: Resources) -> None:
+    def __init__(self, resources: Resources, conditions: Conditions) -> None:
         self._objects = resources.objects
         self._retrier = resources.retrier
         self._ledger = resources.ledger
+        self._conditions = conditions
 
     async def create(
         self,
@@ -110,7 +112,11 @@ class Multiparts:
         *,
         whole_crc: bool,
     ) -> Multipart:
-        """Create an upload of `job`; with `whole_crc` the server is asked to keep that."""
+        """Create an upload of `job`; with `whole_crc` the server is asked to keep that.
+
+        OvertakenError when something else stands there than the job expects.
+        """
+        await self._conditions.check(job)
         name, marker = job.location.name, secrets.token_hex(16)
         record = UploadRecord(
             marker,
@@ -258,13 +264,17 @@ class Multiparts:
     # The end
 
     async def complete(self, upload: Multipart) -> None:
-        """Complete; an object that proves unsealed is removed before NotSealedError is raised."""
+        """Complete; an object that proves unsealed is removed before NotSealedError is raised.
+
+        OvertakenError when something else stands there than the job expects.
+        """
         name = upload.job.location.name
         upload.job.crc = crc = upload.crc()
         kept = crc if upload.keeps_crc else None
+        await self._conditions.check(upload.job)
         await self._ledger.note(UploadCompleting(upload.marker))
         try:
-            sealed = await self._retrier.run(name, self._complete_once, upload, kept)
+            sealed = await self._complete_as_expected(upload, kept)
             if not sealed:
                 await self._retrier.run(name, self._confirm_once, upload)
         except NotSealedError as error:
@@ -279,6 +289,17 @@ class Multiparts:
                 upload.is_resumable = False
             raise
         await self._ledger.note(Ended(upload.marker))
+
+    async def _complete_as_expected(self, upload: Multipart, kept: int | None) -> bool:
+        name = upload.job.location.name
+        try:
+            return await self._retrier.run(name, self._complete_once, upload, kept)
+        except ReplyError as error:
+            if not is_refusal(error, upload.job):
+                raise
+            if not self._conditions.are_unknown(error):
+                raise overtaken(upload.job) from None
+        return await self._retrier.run(name, self._complete_once, upload, kept)
 
     async def _is_gone(self, upload: Multipart) -> bool:
         """Whether the server has forgotten the upload, so that Complete can never succeed."""
@@ -297,7 +318,11 @@ class Multiparts:
         parts = sorted(upload.done, key=_number)
         try:
             done = await self._objects.complete_multipart_upload(
-                upload.job.location.name, upload.upload_id, parts, kept
+                upload.job.location.name,
+                upload.upload_id,
+                parts,
+                kept,
+                self._conditions.headers(upload.job),
             )
         except ObjectError as error:
             if not _may_be_done(error):
@@ -377,5 +402,5 @@ def _joined(*hints: str) -> str:
 def _may_be_done(error: ObjectError) -> bool:
     """Whether a failed Complete may have completed all the same."""
     if isinstance(error, ReplyError):
-        return error.status >= 500 or error.code == "NoSuchUpload"
+        return error.status >= 500 or error.status == 412 or error.code == "NoSuchUpload"
     return error.cause in (Cause.RESET, Cause.STALLED, Cause.GARBLED, Cause.BAD_DIGEST)

@@ -24,7 +24,8 @@ class TreeOptions:
     `filters`). `follow_links` takes symbolic links for what they lead to; else they are skipped.
     `preserve_mode` keeps the permissions of files in the metadata and brings them back. `markers`
     turns empty directories into empty objects whose names end with `/`, and the reverse.
-    `durability` is that of downloaded files; None: as the command has it.
+    `durability` is that of downloaded files; None: as the command has it. `if_absent` leaves
+    objects alone that are there already.
     """
 
     rules: tuple[tuple[bool, str], ...] = ()
@@ -32,6 +33,7 @@ class TreeOptions:
     preserve_mode: bool = False
     markers: bool = False
     durability: Durability | None = None
+    if_absent: bool = False
 
 
 WHOLE_TREE = TreeOptions()

@@ -76,7 +76,12 @@ class Runner:
         schedule = self._make_schedule(objects)
         ledger = self._make_ledger(objects)
         resources = self._resources(objects, schedule, ledger)
-        uploader = Uploader(resources, self._options.part_size, preserve_mode=tree.preserve_mode)
+        uploader = Uploader(
+            resources,
+            self._options.part_size,
+            preserve_mode=tree.preserve_mode,
+            if_absent=tree.if_absent,
+        )
         await self._run(objects, schedule, plan, around(uploader.move), ledger)
 
     async def down(
@@ -110,7 +115,14 @@ class Runner:
         finally:
             target.close()
 
-    async def across(self, plan: Plan, bucket: str, source: Source, around: Around = _just) -> None:
+    async def across(
+        self,
+        plan: Plan,
+        bucket: str,
+        source: Source,
+        tree: TreeOptions,
+        around: Around = _just,
+    ) -> None:
         """Copy the objects of `plan` from one bucket to another."""
         from sealift.copier import Copier  # here, as below: most runs do without
 
@@ -118,7 +130,7 @@ class Runner:
         schedule = self._make_schedule(objects)
         ledger = self._make_ledger(objects)
         resources = self._resources(objects, schedule, ledger)
-        copier = Copier(resources, self._options.part_size, source)
+        copier = Copier(resources, self._options.part_size, source, if_absent=tree.if_absent)
         await self._run(objects, schedule, plan, around(copier.move), ledger)
 
     async def look(self, plan: Plan, bucket: str, see: Move) -> None:
@@ -193,7 +205,7 @@ class Runner:
                 failed = True
                 self._reporter.emit(Failed(job.location.name, outcome, job))
                 return
-            if ledger is not None:
+            if ledger is not None and job.etag:  # else an object was left alone, and not looked at
                 recorder.record(job)
             if outcome is None:
                 self._reporter.emit(Unchanged(1, job.size, job))

@@ -22,7 +22,7 @@ from sealift.compare import (
     known_crc,
 )
 from sealift.copier import Source
-from sealift.differences import D, Entries, Extras, Listed, Question, Rules, S, SyncPlan
+from sealift.differences import D, Entries, Extras, Listed, Question, Rules, S, SyncPlan, expected
 from sealift.errors import (
     CatalogueError,
     LocalFileError,
@@ -134,6 +134,7 @@ class Sync:
             lambda file: upload_job(file, prefix),
             lambda job, file, found: self._question(job, listed, file, found),
             lambda _, found: self._note_same(listed, found),
+            expected,
         )
         source = Side(root, self.walk(root, self.chosen, self.tree))
         move = partial(self.runner.up, tree=self.tree)
@@ -151,7 +152,9 @@ class Sync:
             lambda found: download_job(prefix.bucket, found, prefix.name, Naming.KEEP),
             lambda job, found, file: self._question(job, listed, file, found),
             lambda found, _: self._note_same(listed, found),
-            Collisions(folds_case=await self.disk.run(folds_case, root), folds_form=folds_form()),
+            collisions=Collisions(
+                folds_case=await self.disk.run(folds_case, root), folds_form=folds_form()
+            ),
         )
         was = await self.disk.run(directory_identity, root)
         found = self.walk(
@@ -185,7 +188,7 @@ class Sync:
             return partial(self._is_copy, job, there, Location(begin.bucket, ours.name))
 
         rules = Rules[RemoteObject, RemoteObject](
-            compare, make_job, question, lambda _, found: self._note_same(listed, found)
+            compare, make_job, question, lambda _, found: self._note_same(listed, found), expected
         )
         pages = there.pages(begin)
         unknown = Listed(
@@ -197,7 +200,7 @@ class Sync:
             self.reporter,
             markers=self.tree.markers,
         )
-        move = partial(self.runner.across, source=side)
+        move = partial(self.runner.across, source=side, tree=self.tree)
         remove = partial(self._remove_objects, prefix)
         plan = self._plan(rules)
         jobs = plan.jobs(unknown.side(), listed.side())

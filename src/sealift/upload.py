@@ -15,16 +15,18 @@ from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
 from sealift.checksums import Digest
+from sealift.conditions import Conditions, is_refusal
 from sealift.errors import (
     NotSealedError,
     ObjectError,
+    OvertakenError,
     ReplyError,
     SourceChangedError,
     UploadGoneError,
 )
 from sealift.files.source import CHUNK_SIZE, SourceFile, read_each, read_small
 from sealift.metadata import FileFacts, content_type
-from sealift.model import ByteRange, Job, MiB, Part, PartDone, cut_parts, part_size_for
+from sealift.model import ABSENT, ByteRange, Job, MiB, Part, PartDone, cut_parts, part_size_for
 from sealift.multipart import Multipart, Multiparts, Origin, gone
 from sealift.resources import Resources, Settle
 from sealift.unsealed import remove_unsealed
@@ -38,23 +40,31 @@ MAX_BUFFERED_PART_SIZE = 16 * MiB
 class Uploader:
     """Moves files up; shared by all workers of a run.
 
-    With `preserve_mode` their permissions are kept in the objects' metadata.
+    With `preserve_mode` their permissions are kept in the objects' metadata; with `if_absent` an
+    object that is there is left as it is.
     """
 
     def __init__(
-        self, resources: Resources, part_size: int, *, preserve_mode: bool = False
+        self,
+        resources: Resources,
+        part_size: int,
+        *,
+        preserve_mode: bool = False,
+        if_absent: bool = False,
     ) -> None:
         self._objects = resources.objects
         self._disk = resources.disk
         self._memory = resources.memory
         self._retrier = resources.retrier
-        self._multiparts = Multiparts(resources)
+        self._conditions = Conditions(resources.objects, resources.retrier)
+        self._multiparts = Multiparts(resources, self._conditions)
         self._spread = resources.spread
         self._note_done = resources.note_done
         self._part_size = part_size
         self._max_put_size = min(part_size, MAX_BUFFERED_PART_SIZE)
         # Of st_mode: the file type and the permissions, no setuid and such.
         self._mode_mask = 0o170777 if preserve_mode else None
+        self._if_absent = if_absent
         self._checks_crc = False
         self._keeps_whole_crc: bool | None = None
 
@@ -64,6 +74,9 @@ class Uploader:
         Small files are read by one call to the disk and sent one after the other. When one of them
         fails, it and those after it go the careful way, one by one.
         """
+        if self._if_absent:
+            for job in jobs:
+                job.expects = ABSENT
         sent, failed = 0, None
         if len(jobs) > 1:
             try:
@@ -75,6 +88,8 @@ class Uploader:
         for job in jobs[sent:]:
             try:
                 checked = await self._upload(job, failed)
+            except OvertakenError as error:
+                settle(job, None if self._if_absent else error)
             except ObjectError as error:
                 settle(job, error)
             else:
@@ -106,6 +121,11 @@ class Uploader:
         except NotSealedError as error:
             await remove_unsealed(self._objects, self._retrier, job.location, error)
             raise
+        except ReplyError as error:
+            if not is_refusal(error, job):
+                raise
+            if not await self._conditions.settle(job, error):
+                return await self._upload_once(job, None)
         return True
 
     # One request
@@ -136,14 +156,21 @@ class Uploader:
     ) -> None:
         name = job.location.name
         facts = FileFacts(mtime_ns, digest.crc, None, self._kept(mode))
+        job.crc = digest.crc
+        job.mtime_ns = mtime_ns
         stored = await self._objects.put_object(
-            name, data, job.size, digest, content_type(name), facts, job
+            name,
+            data,
+            job.size,
+            digest,
+            content_type(name),
+            facts,
+            job,
+            self._conditions.headers(job),
         )
         self._note_done()
         job.etag = stored.etag
         job.version_id = stored.version_id
-        job.crc = digest.crc
-        job.mtime_ns = mtime_ns
         self._checks_crc = self._checks_crc or stored.checked
 
     def _kept(self, mode: int) -> int | None:

@@ -56,14 +56,15 @@ def by_typer(words: list[str]) -> quick.Line | None:
 def filled(line: quick.Line) -> quick.Line:
     """With the defaults of the arguments that were left out."""
     defaults = {
-        "cp": [Tree(), SAME_SIDE],
+        "put": [None, None, False],
+        "cp": [Tree(), SAME_SIDE, False],
         "restore": ["tmp/", Naming.KEEP, Tree(), True],
         "ls": [None, False, False, False],
         "rm": [False, False, False],
         "sync": [Tree(), Syncing(), SAME_SIDE],
     }.get(line.command, [None, None])
     count = {
-        "put": 2, "get": 2, "cp": 4, "restore": 5, "ls": 4, "stat": 1, "cat": 1, "rm": 4,
+        "put": 3, "get": 2, "cp": 5, "restore": 5, "ls": 4, "stat": 1, "cat": 1, "rm": 4,
         "sync": 5,
     }[line.command]  # fmt: skip
     given_count = len(line.arguments)

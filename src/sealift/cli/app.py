@@ -16,6 +16,10 @@ from sealift.cli.tree import Tree
 from sealift.cli.typed import Command, with_options
 from sealift.plan import Naming
 
+_IfAbsent = Annotated[
+    bool, typer.Option("--if-absent", help="Leave an object as it is that is there already.")
+]
+
 app = typer.Typer(
     name="sealift",
     no_args_is_help=True,
@@ -51,11 +55,12 @@ def put(
     uri: Annotated[
         str | None, typer.Argument(help="s3://BUCKET/NAME. (default: in BUCKET_NAME)")
     ] = None,
+    if_absent: _IfAbsent = False,
 ) -> None:
     """Upload one file; without arguments what .env names."""
     from sealift.cli import commands
 
-    commands.put(shared, file, uri)
+    commands.put(shared, file, uri, if_absent)
 
 
 @app.command()
@@ -83,11 +88,12 @@ def cp(
     src: Annotated[str, typer.Argument(help="File, directory, object or prefix.")],
     dst: Annotated[str, typer.Argument(help="Where it goes; an s3:// URI if SRC is none.")],
     side: SourceSide,
+    if_absent: _IfAbsent = False,
 ) -> None:
     """Copy a file, tree, object or prefix, up, down, across. A trailing / means "the contents"."""
     from sealift.cli import commands
 
-    commands.cp(shared, src, dst, tree, side)
+    commands.cp(shared, src, dst, tree, side, if_absent)
 
 
 @app.command(cls=Command)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NoReturn
 
 from sealift.cli.running import (
@@ -30,7 +31,9 @@ _WHOLE = Tree()
 _SYNCING = Syncing()
 
 
-def put(shared: Shared, file: str | None = None, uri: str | None = None) -> NoReturn:
+def put(
+    shared: Shared, file: str | None = None, uri: str | None = None, if_absent: bool = False
+) -> NoReturn:
     """Upload one file."""
     with usage_checked(shared) as settings:
         path = file or settings.require_key()
@@ -38,7 +41,7 @@ def put(shared: Shared, file: str | None = None, uri: str | None = None) -> NoRe
         location = default or Location.parse(uri or "")
 
     async def command(engine: Engine) -> None:
-        await engine.put(path, location)
+        await engine.put(path, location, if_absent=if_absent)
 
     execute(shared, settings, command, heading=f"put {path} to {location}")
 
@@ -59,14 +62,20 @@ def get(shared: Shared, uri: str | None = None, dest: str | None = None) -> NoRe
 
 
 def cp(
-    shared: Shared, src: str, dst: str, tree: Tree = _WHOLE, side: SourceSide = SAME_SIDE
+    shared: Shared,
+    src: str,
+    dst: str,
+    tree: Tree = _WHOLE,
+    side: SourceSide = SAME_SIDE,
+    if_absent: bool = False,
 ) -> NoReturn:
     """Copy a file, tree, object or prefix, up, down or across."""
     with usage_checked(shared) as settings:
         source = source_options(side, shared, settings)
+        options = replace(tree.options(), if_absent=if_absent)
 
     async def command(engine: Engine) -> None:
-        await engine.copy(src, dst, tree.options())
+        await engine.copy(src, dst, options)
 
     execute(shared, settings, command, heading=f"cp {src} to {dst}", source=source)
 

@@ -201,14 +201,24 @@ class BucketClient(MultipartClient):
 
     # Copies on the server
 
-    async def copy_object(self, name: str, source: BucketClient, location: Location) -> str:
+    async def copy_object(
+        self,
+        name: str,
+        source: BucketClient,
+        location: Location,
+        condition: Headers | None = None,
+    ) -> str:
         """CopyObject of `location`, which `source` reads, with its metadata; returns the ETag.
+
+        It is made on a `condition` such as `{"if-none-match": "*"}`.
 
         Both customer keys go along, each for its side. At most 5 GiB; both buckets on this server.
         NotSealedError: an object is there, and not under the customer key.
         https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
         """
         headers = source.copy_source(location) | {"x-amz-metadata-directive": "COPY"}
+        if condition is not None:
+            headers |= condition
         return await self._copy("CopyObject", self._path(name), "", headers)
 
     async def copy_part(
@@ -229,7 +239,12 @@ class BucketClient(MultipartClient):
             "x-amz-copy-source-if-match": etag,
             "x-amz-copy-source-range": part.span.header(),
         }
-        return await self._copy("UploadPartCopy", self._path(name), query, headers)
+        try:
+            return await self._copy("UploadPartCopy", self._path(name), query, headers)
+        except ReplyError as error:
+            if error.status == 412:
+                raise ObjectChangedError(REPLACED) from None
+            raise
 
     def copy_source(self, location: Location) -> Headers:
         """The headers that name an object of this bucket as a copy's source, under its key."""
@@ -238,13 +253,7 @@ class BucketClient(MultipartClient):
         return headers | {"x-amz-copy-source": f"/{location.bucket}/{uri_path(location.name)}"}
 
     async def _copy(self, operation: str, path: str, query: str, headers: Headers) -> str:
-        sealed = self._seal | headers
-        try:
-            reply, body = await self._ask(operation, "PUT", path, query, sealed, b"")
-        except ReplyError as error:
-            if error.status == 412:
-                raise ObjectChangedError(REPLACED) from None
-            raise
+        reply, body = await self._ask(operation, "PUT", path, query, self._seal | headers, b"")
         self._check_echo(operation, reply.head)
         etag = named_etag(body)
         if etag is None:

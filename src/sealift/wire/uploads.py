@@ -93,13 +93,20 @@ class MultipartClient(ObjectClient):
         return MultipartStart(created, reply.head.get(_CHECKSUM_TYPE.encode()) == _WHOLE)
 
     async def complete_multipart_upload(
-        self, name: str, upload_id: str, parts: Sequence[PartDone], crc: int | None
+        self,
+        name: str,
+        upload_id: str,
+        parts: Sequence[PartDone],
+        crc: int | None,
+        condition: Headers | None = None,
     ) -> Completed:
-        """CompleteMultipartUpload.
+        """CompleteMultipartUpload, on a `condition` such as `{"if-none-match": "*"}`.
 
         With `crc` the server holds a CRC64NVME of every part and compares the whole to `crc`.
         """
         headers = self._seal | {"content-type": "application/xml"}
+        if condition is not None:
+            headers |= condition
         if crc is not None:
             headers |= {CRC_HEADER: encode(crc), _CHECKSUM_TYPE: _WHOLE}
         reply, body = await self._ask(

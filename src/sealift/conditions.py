@@ -1,0 +1,87 @@
+"""Writes that replace only what was seen to stand at their name, or only nothing.
+
+A job that `expects` something sends If-Match or If-None-Match along (RFC 9110 section 13.1,
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html). What servers make of
+it differs: Ceph 16 takes an ETag without its quotes only, and overwrites all the same on Complete,
+so that LIST is asked before; others answer 501, and LIST is all there is.
+
+A write that was refused may have been made all the same: by an earlier attempt whose reply was
+lost. What stands there tells.
+"""
+
+from __future__ import annotations
+
+from sealift.errors import ObjectError, OvertakenError, ReplyError
+from sealift.model import ABSENT, Job, bare_etag
+from sealift.retry import Retrier
+from sealift.wire.bucket import BucketClient
+from sealift.wire.operations import Headers
+
+IF_ABSENT: Headers = {"if-none-match": "*"}
+
+
+def is_refusal(error: ObjectError, job: Job) -> bool:
+    """Whether a write was refused for what stands at its name, or as one on a condition."""
+    if job.expects is None or not isinstance(error, ReplyError):
+        return False
+    return error.status in (412, 501) or (error.code == "NoSuchKey" and job.expects != ABSENT)
+
+
+class Conditions:
+    """Of all writes of a run to one bucket."""
+
+    def __init__(self, objects: BucketClient, retrier: Retrier) -> None:
+        self._objects = objects
+        self._retrier = retrier
+        self._is_supported = True
+
+    def headers(self, job: Job) -> Headers | None:
+        """The header of the condition that the write of `job` is under, if any."""
+        if job.expects is None or not self._is_supported:
+            return None
+        return IF_ABSENT if job.expects == ABSENT else {"if-match": job.expects}
+
+    async def check(self, job: Job) -> None:
+        """OvertakenError when LIST shows something else than `job` expects."""
+        if job.expects is None:
+            return
+        name = job.location.name
+        page = await self._retrier.run(name, self._objects.list_page, name, None, "", 1)
+        found = page.objects[0] if page.objects and page.objects[0].name == name else None
+        if (ABSENT if found is None else bare_etag(found.etag)) != job.expects:
+            raise overtaken(job)
+
+    def are_unknown(self, error: ReplyError) -> bool:
+        """Whether the server knows no conditions; then none are sent any more."""
+        if error.status == 501:
+            self._is_supported = False
+        return error.status == 501
+
+    async def settle(self, job: Job, error: ReplyError) -> bool:
+        """Whether the refused write of `job` was made; False: make it again, without a condition.
+
+        OvertakenError when something else stands there.
+        """
+        if self.are_unknown(error):
+            await self.check(job)
+            return False
+        name = job.location.name
+        try:
+            head = await self._retrier.run(name, self._objects.head_object, name)
+        except ReplyError:  # there is none, or it is sealed with another key
+            raise overtaken(job) from None
+        ours = (job.size, job.crc, job.mtime_ns)
+        if job.crc is None or (head.size, head.facts.crc, head.facts.mtime_ns) != ours:
+            raise overtaken(job)
+        job.etag, job.version_id = head.etag, head.version_id
+        return True
+
+
+def overtaken(job: Job) -> OvertakenError:
+    """The error of a write that was refused for good."""
+    if job.expects == ABSENT:
+        return OvertakenError("an object of this name is there", hint="it was left as it is")
+    return OvertakenError(
+        "the object was replaced or removed since it was listed",
+        hint="it was left as it is; run the same command again",
+    )
