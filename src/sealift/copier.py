@@ -15,6 +15,7 @@ from functools import partial
 from typing import NamedTuple
 
 from sealift.checksums import Digest
+from sealift.completion import Multipart
 from sealift.conditions import Conditions, is_refusal
 from sealift.errors import (
     IntegrityError,
@@ -37,7 +38,7 @@ from sealift.model import (
     cut_parts,
     part_size_for,
 )
-from sealift.multipart import Multipart, Multiparts, Origin
+from sealift.multipart import Multiparts, Origin
 from sealift.resources import Resources, Settle
 from sealift.retry import Retrier
 from sealift.unsealed import remove_unsealed

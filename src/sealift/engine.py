@@ -39,6 +39,7 @@ from sealift.plan import (
     copied_object,
     copied_prefix,
     copy_job,
+    direction_of,
     file_location,
     listed_root,
     object_path,
@@ -136,16 +137,13 @@ class Engine:
         A file or object that is named itself moves whatever the rules of `tree` say.
         """
 
-        up, down = destination.startswith("s3://"), source.startswith("s3://")
-        if not up and not down:
-            raise UsageError("neither side is an s3:// URI", hint="write s3://BUCKET/NAME")
-        self._check_sides(up and down)
-        if tree.if_absent and not up:
-            raise UsageError("--if-absent is for objects", hint="copy to s3://BUCKET/NAME")
-        if up and down:
+        direction = self._direction(source, destination)
+        if direction is Direction.COPY:
             await self._copy_across(Location.parse(source), Location.parse(destination), tree)
-        elif up:
+        elif direction is Direction.UP:
             await self._copy_up(source, Location.parse(destination), tree)
+        elif tree.if_absent:
+            raise UsageError("--if-absent is for objects", hint="copy to s3://BUCKET/NAME")
         else:
             await self._copy_down(Location.parse(source), destination, tree)
 
@@ -189,13 +187,11 @@ class Engine:
         """
         from sealift.sync import Sync, SyncOptions  # here, as what only some commands need
 
-        up, down = destination.startswith("s3://"), source.startswith("s3://")
         if not source or not destination:
             raise UsageError("one side is empty", hint="name a directory or s3://BUCKET/PREFIX")
-        if not up and not down:
-            raise UsageError("neither side is an s3:// URI", hint="write s3://BUCKET/PREFIX")
-        self._check_sides(up and down)
-        root = None if up and down else source if up else destination
+        direction = self._direction(source, destination)
+        up = direction is Direction.UP
+        root = None if direction is Direction.COPY else source if up else destination
         there = up or await self._disk.run(os.path.lexists, destination)
         if root is not None and there and await self._file_size(root) is not None:
             raise UsageError(f"{root} is a file", hint="name a directory, or use: sealift cp")
@@ -214,9 +210,9 @@ class Engine:
             lambda: self._failed_count,
             customer_key.key_id if customer_key else None,
         )
-        if not down:
+        if up:
             await sync.run(partial(sync.up, source, Location.parse(destination)))
-        elif not up:
+        elif direction is Direction.DOWN:
             await sync.run(partial(sync.down, Location.parse(source), destination))
         else:
             begin, prefix = Location.parse(source), Location.parse(destination)
@@ -383,11 +379,13 @@ class Engine:
                 f"one of {source} and {destination} is inside the other", hint="take others"
             )
 
-    def _check_sides(self, across: bool) -> None:
-        if self._options.source is not None and not across:
+    def _direction(self, source: str, destination: str) -> Direction:
+        direction = direction_of(source, destination)
+        if self._options.source is not None and direction is not Direction.COPY:
             raise UsageError(
                 "options of the source are for copies from s3 to s3", hint="leave --source-... out"
             )
+        return direction
 
     # All of them
 

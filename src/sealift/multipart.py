@@ -1,7 +1,6 @@
 """The life of a multipart upload, whatever its parts are made of.
 
-Create, parts, Complete; or Abort, so that nothing is left to be paid for. A random mark in the
-metadata settles what a lost reply to Complete leaves open.
+Create, parts, Complete (see `completion`); or Abort, so that nothing is left to be paid for.
 
 Each step is in the journal before it is made, so that a later run can go on: what it finds there is
 believed only as far as the server agrees (`resume`). An upload is kept for that when the run is
@@ -16,22 +15,13 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import anyio
 
-from sealift.checksums import combine
-from sealift.conditions import Conditions, is_refusal, overtaken
-from sealift.errors import (
-    Cause,
-    IntegrityError,
-    NotSealedError,
-    ObjectError,
-    ReplyError,
-    SealiftError,
-    UploadGoneError,
-)
+from sealift.completion import Completion, Multipart
+from sealift.conditions import Conditions
+from sealift.errors import ObjectError, ReplyError, SealiftError
 from sealift.ledger import KEPT, is_resumable
 from sealift.metadata import FileFacts
 from sealift.model import Job, PartDone
@@ -39,50 +29,20 @@ from sealift.records import (
     Ended,
     FileIdentity,
     PartAdded,
-    UploadCompleting,
     UploadCreated,
     UploadPlanned,
     UploadRecord,
     UploadState,
 )
 from sealift.resources import Resources
-from sealift.unsealed import remove_unsealed
 from sealift.uploads_left import abort_left, usable_parts
-from sealift.wire.operations import Headers, not_sealed_message
+from sealift.wire.operations import Headers
 from sealift.wire.uploads import MultipartStart
 
 # How long a cancelled run, or a failed object, may take to abort an upload; what is left then stays
 # on the server.
 CANCELLED_ABORT_TIME = 1.5
 FAILED_ABORT_TIME = 10.0
-
-
-@dataclass(slots=True)
-class Multipart:
-    """An upload under way. `keeps_crc`: the server keeps the CRC64NVME of the whole, else the
-    metadata have it as `whole_crc`.
-
-    `in_place` says that it replaces the object that its bytes come from. `there` are parts that an
-    earlier run has sent, by number; `is_done` says that it has even completed the upload.
-    """
-
-    job: Job
-    upload_id: str
-    marker: str
-    keeps_crc: bool
-    part_size: int
-    whole_crc: int | None = None
-    in_place: bool = False
-    is_resumable: bool = False
-    is_done: bool = False
-    done: list[PartDone] = field(default_factory=list)
-    there: dict[int, PartDone] = field(default_factory=dict)
-
-    def crc(self) -> int | None:
-        """The CRC64NVME of all parts in their order; None when the server copied some."""
-        pieces = [(part.crc, part.size) for part in sorted(self.done, key=_number)]
-        known = [(crc, size) for crc, size in pieces if crc is not None]
-        return combine(known) if len(known) == len(pieces) else None
 
 
 class Origin(NamedTuple):
@@ -101,6 +61,7 @@ class Multiparts:
         self._retrier = resources.retrier
         self._ledger = resources.ledger
         self._conditions = conditions
+        self._completion = Completion(resources, conditions)
 
     async def create(
         self,
@@ -186,7 +147,7 @@ class Multiparts:
         if listed is None:
             if record.state is not UploadState.COMPLETING:
                 return None
-            upload.is_done = await self._retrier.run(name, self._confirm_once, upload)
+            upload.is_done = await self._retrier.run(name, self._completion.confirm_once, upload)
             upload.done.extend(record.parts)
             job.crc = upload.crc()
             return upload if upload.is_done else None
@@ -240,6 +201,10 @@ class Multiparts:
                 error.hint = _joined(error.hint, _left_open(upload))
             raise
 
+    async def complete(self, upload: Multipart) -> None:
+        """Complete; see `Completion.complete`."""
+        await self._completion.complete(upload)
+
     async def drop(self, upload: Multipart) -> None:
         """Abort an upload that is of no use; ObjectError when that fails."""
         if not await self._abort(upload, None):
@@ -261,135 +226,6 @@ class Multiparts:
             return True
         return False
 
-    # The end
-
-    async def complete(self, upload: Multipart) -> None:
-        """Complete; an object that proves unsealed is removed before NotSealedError is raised.
-
-        OvertakenError when something else stands there than the job expects.
-        """
-        name = upload.job.location.name
-        upload.job.crc = crc = upload.crc()
-        kept = crc if upload.keeps_crc else None
-        await self._conditions.check(upload.job)
-        await self._ledger.note(UploadCompleting(upload.marker))
-        try:
-            sealed = await self._complete_as_expected(upload, kept)
-            if not sealed:
-                await self._retrier.run(name, self._confirm_once, upload)
-        except NotSealedError as error:
-            await remove_unsealed(
-                self._objects, self._retrier, upload.job.location, error, in_place=upload.in_place
-            )
-            raise
-        except ObjectError as error:
-            if _may_be_done(error) and await self._is_gone(upload):
-                raise _gone() from None
-            if isinstance(error, ReplyError):  # what the server refuses now it refuses a later run
-                upload.is_resumable = False
-            raise
-        await self._ledger.note(Ended(upload.marker))
-
-    async def _complete_as_expected(self, upload: Multipart, kept: int | None) -> bool:
-        name = upload.job.location.name
-        try:
-            return await self._retrier.run(name, self._complete_once, upload, kept)
-        except ReplyError as error:
-            if not is_refusal(error, upload.job):
-                raise
-            if not self._conditions.are_unknown(error):
-                raise overtaken(upload.job) from None
-        return await self._retrier.run(name, self._complete_once, upload, kept)
-
-    async def _is_gone(self, upload: Multipart) -> bool:
-        """Whether the server has forgotten the upload, so that Complete can never succeed."""
-        name = upload.job.location.name
-        try:
-            return await self._objects.list_parts(name, upload.upload_id) is None
-        except ObjectError:
-            return False
-
-    async def _complete_once(self, upload: Multipart, kept: int | None) -> bool:
-        """Complete, or find that it was completed: True when the object is known to be sealed.
-
-        A lost reply, an error after the fact and a second Complete of a finished upload look alike
-        from here. The marker in the metadata tells: no other upload has it.
-        """
-        parts = sorted(upload.done, key=_number)
-        try:
-            done = await self._objects.complete_multipart_upload(
-                upload.job.location.name,
-                upload.upload_id,
-                parts,
-                kept,
-                self._conditions.headers(upload.job),
-            )
-        except ObjectError as error:
-            if not _may_be_done(error):
-                raise
-            is_final = isinstance(error, ReplyError) and error.status == 404
-            if not await self._is_done(upload, is_final=is_final):
-                raise
-            return True
-        upload.job.etag = done.etag
-        upload.job.version_id = done.version_id
-        return done.echoed
-
-    async def _is_done(self, upload: Multipart, *, is_final: bool) -> bool:
-        """Whether the object is there after a failed Complete.
-
-        When the upload is gone (`is_final`) the answer decides, so HEAD is tried until it comes.
-        """
-        try:
-            if is_final:
-                name = upload.job.location.name
-                return await self._retrier.run(name, self._confirm_once, upload)
-            return await self._confirm_once(upload)
-        except NotSealedError:
-            raise
-        except ObjectError:
-            return False
-
-    async def _confirm_once(self, upload: Multipart) -> bool:
-        """HEAD: whether the object is the one that this upload made, whole and sealed.
-
-        False when it is another one, which says nothing about ours. Raises NotSealedError and
-        IntegrityError when ours is bad.
-        """
-        head = await self._objects.head_object(upload.job.location.name, check_echo=False)
-        if head.facts.marker != upload.marker:
-            return False
-        if not head.sealed:
-            error = NotSealedError(not_sealed_message("CompleteMultipartUpload"))
-            error.version_id = head.version_id
-            raise error
-        if head.size != upload.job.size:
-            raise IntegrityError(
-                f"the server holds {head.size} bytes of {upload.job.size} after Complete",
-                cause=Cause.PERMANENT,
-            )
-        upload.job.etag = head.etag
-        upload.job.version_id = head.version_id
-        return True
-
-
-def gone(error: ObjectError) -> ObjectError:
-    """`error`, or that the server has forgotten the upload, when it says so."""
-    if isinstance(error, ReplyError) and error.code == "NoSuchUpload":
-        return _gone()
-    return error
-
-
-def _gone() -> UploadGoneError:
-    return UploadGoneError(
-        "the server has forgotten the upload before it was complete",
-        hint="a rule of the bucket may abort uploads too soon",
-    )
-
-
-def _number(part: PartDone) -> int:
-    return part.number
-
 
 def _left_open(upload: Multipart) -> str:
     return f"the unfinished upload {upload.upload_id} is still on the server"
@@ -397,10 +233,3 @@ def _left_open(upload: Multipart) -> str:
 
 def _joined(*hints: str) -> str:
     return "; ".join(filter(None, hints))
-
-
-def _may_be_done(error: ObjectError) -> bool:
-    """Whether a failed Complete may have completed all the same."""
-    if isinstance(error, ReplyError):
-        return error.status >= 500 or error.status == 412 or error.code == "NoSuchUpload"
-    return error.cause in (Cause.RESET, Cause.STALLED, Cause.GARBLED, Cause.BAD_DIGEST)

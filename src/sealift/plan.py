@@ -89,6 +89,18 @@ def object_path(source: Location, destination: str, *, is_directory: bool) -> tu
     return directory or ".", name
 
 
+def direction_of(source: str, destination: str) -> Direction:
+    """What is asked for by two sides; UsageError when neither is an s3:// URI."""
+    match source.startswith("s3://"), destination.startswith("s3://"):
+        case True, True:
+            return Direction.COPY
+        case True, False:
+            return Direction.DOWN
+        case False, True:
+            return Direction.UP
+    raise UsageError("neither side is an s3:// URI", hint="write s3://BUCKET/NAME")
+
+
 def upload_job(entry: FileEntry, prefix: Location) -> Job:
     """The upload of one entry of a tree; ObjectError when S3 cannot hold its name or its bytes."""
     location = prefix.child(entry.name)

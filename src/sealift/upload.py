@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
 from sealift.checksums import Digest
+from sealift.completion import Multipart, gone
 from sealift.conditions import Conditions, is_refusal
 from sealift.errors import (
     NotSealedError,
@@ -27,7 +28,7 @@ from sealift.errors import (
 from sealift.files.source import CHUNK_SIZE, SourceFile, read_each, read_small
 from sealift.metadata import FileFacts, content_type
 from sealift.model import ABSENT, ByteRange, Job, MiB, Part, PartDone, cut_parts, part_size_for
-from sealift.multipart import Multipart, Multiparts, Origin, gone
+from sealift.multipart import Multiparts, Origin
 from sealift.resources import Resources, Settle
 from sealift.unsealed import remove_unsealed
 from sealift.wire.connection import Body
