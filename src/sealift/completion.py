@@ -6,7 +6,7 @@ success look alike. The random mark in the metadata settles it: no other upload 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sealift.checksums import combine
 from sealift.conditions import Conditions, is_refusal, overtaken
@@ -18,7 +18,7 @@ from sealift.errors import (
     ReplyError,
     UploadGoneError,
 )
-from sealift.model import Job, PartDone
+from sealift.model import Job, PartDone, bare_etag
 from sealift.records import Ended, UploadCompleting
 from sealift.resources import Resources
 from sealift.unsealed import remove_unsealed
@@ -94,11 +94,35 @@ class Completion:
         try:
             return await self._retrier.run(name, self._complete_once, upload, kept)
         except ReplyError as error:
-            if not is_refusal(error, upload.job):
+            if error.code == "InvalidPart":
+                if not await self._has_later_parts(upload):
+                    raise
+            elif not is_refusal(error, upload.job):
                 raise
-            if not self._conditions.are_unknown(error):
+            elif not self._conditions.are_unknown(error):
                 raise overtaken(upload.job) from None
         return await self._retrier.run(name, self._complete_once, upload, kept)
+
+    async def _has_later_parts(self, upload: Multipart) -> bool:
+        """Whether the server has parts under other ETags than it told; these are taken.
+
+        A part that was sent twice has the ETag of what came last, which may be the request that was
+        given up. Both had the same bytes.
+        """
+        name = upload.job.location.name
+        listed = await self._retrier.run(name, self._objects.list_parts, name, upload.upload_id)
+        there = {part.number: part for part in listed or ()}
+        latest = [
+            replace(done, etag=part.etag)
+            if (part := there.get(done.number)) is not None
+            and (part.size, part.crc or done.crc) == (done.size, done.crc)
+            and bare_etag(part.etag) != bare_etag(done.etag)
+            else done
+            for done in upload.done
+        ]
+        is_later = latest != upload.done
+        upload.done[:] = latest
+        return is_later
 
     async def _is_gone(self, upload: Multipart) -> bool:
         """Whether the server has forgotten the upload, so that Complete can never succeed."""

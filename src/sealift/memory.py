@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 import mmap
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import anyio
 
@@ -52,20 +52,40 @@ class Memory:
         """A buffer of `size` bytes for the time of the block."""
         room = _rounded(size)
         await self._reserve(room)
-        kept = self._kept.get(room)
-        if kept:
-            buffer = kept.pop()
-            self._kept_size -= room
-        else:
-            self._drop_kept(room)
-            buffer = _make(room)
+        buffer = self._take(room)
         try:
             yield memoryview(buffer)[:size]
         finally:
-            if room >= KEPT_SIZE:
-                self._kept.setdefault(room, []).append(buffer)
-                self._kept_size += room
-            self._release(room)
+            self._give_back(room, buffer)
+
+    @contextmanager
+    def spare(self, size: int) -> Iterator[memoryview | None]:
+        """A buffer for the time of the block if there is one to spare, else None."""
+        room = _rounded(size)
+        if self._waiting or not self._fits(room):
+            yield None
+            return
+        self._used += room
+        buffer = self._take(room)
+        try:
+            yield memoryview(buffer)[:size]
+        finally:
+            self._give_back(room, buffer)
+
+    def _take(self, room: int) -> bytearray | mmap.mmap:
+        """A buffer whose size is reserved."""
+        kept = self._kept.get(room)
+        if kept:
+            self._kept_size -= room
+            return kept.pop()
+        self._drop_kept(room)
+        return _make(room)
+
+    def _give_back(self, room: int, buffer: bytearray | mmap.mmap) -> None:
+        if room >= KEPT_SIZE:
+            self._kept.setdefault(room, []).append(buffer)
+            self._kept_size += room
+        self._release(room)
 
     async def _reserve(self, room: int) -> None:
         if not self._waiting and self._fits(room):

@@ -8,8 +8,8 @@ noted range again before it believes it.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -20,12 +20,14 @@ from sealift.errors import ObjectChangedError, ObjectError
 from sealift.files.names import split_name
 from sealift.files.source import CHUNK_SIZE
 from sealift.files.target import Target, TargetFile
+from sealift.hedge import Hedge
 from sealift.ledger import KEPT, is_resumable
 from sealift.metadata import FileFacts
 from sealift.model import ByteRange, Job, cut_ranges
 from sealift.records import DownloadPlanned, DownloadRecord, Ended, RangeAdded, RangeDone
 from sealift.resources import Resources
 from sealift.wire.bucket import HeadFacts
+from sealift.wire.connection import Counter
 from sealift.wire.operations import Received
 
 # Seconds between two notes of what is there of an object: what a crash may cost.
@@ -68,6 +70,7 @@ class RangedDownloader:
         self._retrier = resources.retrier
         self._spread = resources.spread
         self._ledger = resources.ledger
+        self._hedge = Hedge()
         self._range_size = range_size
         self._target = target
         self._preserve_mode = preserve_mode
@@ -153,20 +156,44 @@ class RangedDownloader:
         await self._retrier.run(download.job.location.name, self._get_range_once, download, span)
 
     async def _get_range_once(self, download: _Download, span: ByteRange) -> None:
-        job, head = download.job, download.head
-        async with self._memory.buffer(span.size) as room:
-            received = await self._objects.get_object(job.location.name, room, span, head.etag, job)
-            with counted_if_kept(job, received.size):
-                _same_version(received, head)
-                async with download.writing:
-                    if not download.allocated:
-                        await self._disk.run(download.file.allocate, head.size)
-                        download.allocated = True
-                    crc = await self._disk.run(_write, download.file, room, span.start)
+        with ExitStack() as spares:
+            async with self._memory.buffer(span.size) as own:
+                received, room = await self._hedge.run(
+                    download.job,
+                    partial(self._get, download, span, own),
+                    partial(self._get_again, download, span, spares),
+                )
+                with counted_if_kept(download.job, received.size):
+                    crc = await self._write(download, received, room, span.start)
         download.crcs[span.start] = crc, span.size
         download.unnoted.append(RangeDone(span.start, span.size, crc))
         if time.monotonic() - download.noted_at > NOTE_INTERVAL:
             await self._note_durable(download)
+
+    async def _get(
+        self, download: _Download, span: ByteRange, room: memoryview, counter: Counter
+    ) -> tuple[Received, memoryview]:
+        name, etag = download.job.location.name, download.head.etag
+        return await self._objects.get_object(name, room, span, etag, counter), room
+
+    def _get_again(
+        self, download: _Download, span: ByteRange, spares: ExitStack, counter: Counter
+    ) -> Awaitable[tuple[Received, memoryview]] | None:
+        """The same into a buffer of its own, if there is one to spare."""
+        room = spares.enter_context(self._memory.spare(span.size))
+        return None if room is None else self._get(download, span, room, counter)
+
+    async def _write(
+        self, download: _Download, received: Received, room: memoryview, start: int
+    ) -> int:
+        """Write a range; returns its CRC64NVME."""
+        head = download.head
+        _same_version(received, head)
+        async with download.writing:
+            if not download.allocated:
+                await self._disk.run(download.file.allocate, head.size)
+                download.allocated = True
+            return await self._disk.run(_write, download.file, room, start)
 
     async def _is_there(self, download: _Download, done: RangeDone) -> bool:
         """Whether the file has the bytes of a range that an earlier run has fetched."""

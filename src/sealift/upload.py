@@ -26,6 +26,7 @@ from sealift.errors import (
     UploadGoneError,
 )
 from sealift.files.source import CHUNK_SIZE, SourceFile, read_each, read_small
+from sealift.hedge import Hedge
 from sealift.metadata import FileFacts, content_type
 from sealift.model import ABSENT, ByteRange, Job, MiB, Part, PartDone, cut_parts, part_size_for
 from sealift.multipart import Multiparts, Origin
@@ -65,6 +66,7 @@ class Uploader:
         self._max_put_size = min(part_size, MAX_BUFFERED_PART_SIZE)
         # Of st_mode: the file type and the permissions, no setuid and such.
         self._mode_mask = 0o170777 if preserve_mode else None
+        self._hedge = Hedge()
         self._if_absent = if_absent
         self._checks_crc = False
         self._keeps_whole_crc: bool | None = None
@@ -255,9 +257,16 @@ class Uploader:
             else:
                 digest = await self._disk.run(source.digest, span, room, with_md5)
                 body = partial(self._stream, source, span, room)
-            stored = await self._objects.upload_part(
-                job.location.name, upload.upload_id, part.number, body, span.size, digest, job
+            send = partial(
+                self._objects.upload_part,
+                job.location.name,
+                upload.upload_id,
+                part.number,
+                body,
+                span.size,
+                digest,
             )
+            stored = await (self._hedge.run(job, send, send) if is_held else send(job))
         self._checks_crc = self._checks_crc or stored.checked
         return PartDone(part.number, span.size, stored.etag, digest.crc)
 
