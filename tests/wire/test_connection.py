@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 
+import anyio
 import pytest
 from tests.faults import (
     ApplyThenReset,
@@ -25,6 +26,8 @@ from tests.faults import (
     Status,
     Truncate,
 )
+from tests.faults.messages import Reply
+from tests.faults.plan import Plan
 from tests.kit import (
     Certificate,
     Count,
@@ -382,6 +385,34 @@ async def test_a_limit_on_bandwidth_holds_and_is_no_stall(
         await pool.exchange(method, head, body, room)
         assert reply.head.status == 200
     assert 0.4 < loop.time() - began < 5
+
+
+class BusyMeanwhile:
+    """Other connections have used up the bandwidth when the reply goes out."""
+
+    def __init__(self, bandwidth: Bandwidth) -> None:
+        self._bandwidth = bandwidth
+
+    def shape(self, plan: Plan) -> None:
+        plan.reshape.append(self._debit)
+
+    def _debit(self, reply: Reply) -> Reply:
+        self._bandwidth.debit(1_000_000)
+        return reply
+
+
+async def test_a_reply_that_must_be_paid_for_is_not_the_last_one_read(
+    server: FaultServer, certificate: Certificate
+) -> None:
+    """The next request of the connection is held back by the limit when reading may go on."""
+    bandwidth = Bandwidth(2 * 1024 * 1024)
+    server.script(PUT, BusyMeanwhile(bandwidth))
+    head = request("PUT", "y", 500_000)
+    async with open_pool(server, certificate, bandwidth=bandwidth) as pool:
+        for _ in range(2):
+            with anyio.fail_after(5):
+                await pool.exchange("PUT", head, LARGE[:500_000])
+        assert pool.connect_count == 1
 
 
 # Cancelling

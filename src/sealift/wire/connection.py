@@ -76,6 +76,7 @@ class Connection(asyncio.BufferedProtocol):
         # per second
         self._active = False
         self._hold_count = 0
+        self._unpaid_count = 0
         self._mark = (0, 0)
         self._progress_at = 0.0
 
@@ -153,7 +154,7 @@ class Connection(asyncio.BufferedProtocol):
         """Give up when no byte moved for the progress deadline; called about once a second."""
         if self._receiver is None or self._transport is None:
             return
-        if self._active or self._hold_count:
+        if self._active or self._hold_count or self._unpaid_count:
             self._active = False
             self._progress_at = now
             return
@@ -324,13 +325,13 @@ class Connection(asyncio.BufferedProtocol):
         """Read no further for so many seconds."""
         if delay > 0 and self._transport is not None:
             self._transport.pause_reading()
-            self._hold_count += 1
+            self._unpaid_count += 1
             self._loop.call_later(delay, self._resume_reading)
 
     def _resume_reading(self) -> None:
-        self._hold_count -= 1
+        self._unpaid_count -= 1
         self._active = True
-        if self._hold_count or self._transport is None or self._transport.is_closing():
+        if self._unpaid_count or self._transport is None or self._transport.is_closing():
             return
         self._transport.resume_reading()
 
