@@ -230,7 +230,7 @@ def live_upload_ids(directory: str | None) -> set[str]:
 
 
 def _command(run: RunRecord) -> tuple[object, ...]:
-    return tuple(run.words), run.directory, run.scope, run.root
+    return tuple(run.aim), run.directory, run.scope, run.root
 
 
 # Files

@@ -106,7 +106,7 @@ def _believed(content: Content, make: Any, *args: Any) -> Any:
 def _run_record(token: str, data: list[Any]) -> RunRecord:
     run = RunRecord(*data)
     _require(run.token == token and len(token) == 16)
-    return run._replace(words=tuple(run.words))
+    return run._replace(words=tuple(run.words), aim=tuple(run.aim))
 
 
 def _upload_record(data: list[Any], found: Any, name: str) -> UploadRecord:

@@ -61,7 +61,8 @@ class Options:
     the whole process, not only the buffers. `concurrency` None finds the number of requests in
     flight by itself. `source` None means that both sides of an s3-to-s3 copy are reached alike. The
     catalogue and the journal are kept in `state_directory`, None means the user's own. `words` are
-    the arguments of the command, by which the journal knows it again.
+    the arguments of the command, for the journal; by `aim`, those that say what is moved, it knows
+    the command again.
     """
 
     customer_key: CustomerKey | None
@@ -75,6 +76,7 @@ class Options:
     max_bandwidth: float | None = None
     state_directory: str | None = None
     words: tuple[str, ...] = ()
+    aim: tuple[str, ...] = ()
     policy: Policy = field(default_factory=Policy)
     deadlines: Deadlines = field(default_factory=Deadlines)
     source: SourceOptions | None = None

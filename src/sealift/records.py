@@ -82,7 +82,8 @@ class DownloadRecord(NamedTuple):
 
 
 class RunRecord(NamedTuple):
-    """One run of a command: `words` are its arguments, empty when a program called the engine.
+    """One run of a command: `words` are its arguments, empty when a program called the engine;
+    `aim` those of them that say what is moved.
 
     `token` names it, in 16 hexadecimal digits, and begins the names of its temporary files;
     `scope` is the bucket that it writes to or reads from, `root` the absolute directory that it
@@ -95,6 +96,7 @@ class RunRecord(NamedTuple):
     directory: str
     scope: str
     root: str | None
+    aim: Sequence[str] = ()
 
 
 # Changes to the journal; those of one call to `Store.write` are made together or not at all.

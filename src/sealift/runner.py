@@ -258,6 +258,7 @@ class Runner:
             os.getcwd(),
             objects.scope,
             target.root if target else None,
+            self._options.aim,
         )
         return Ledger(
             Journal(self._options.state_directory, run),

@@ -111,6 +111,23 @@ def test_every_shared_option_is_read(command: str, option: str) -> None:
         assert filled(read) == by_typer(line)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["cp", "a", "s3://b/"],
+        ["--quiet", "cp", "-j", "8", "a", "--region=x", "s3://b/", "-j9", "--memory", "1GiB"],
+        ["cp", "--json", "--profile", "cp", "a", "s3://b/", "--max-bandwidth"],
+    ],
+)
+def test_the_aim_of_a_command_is_what_it_moves(words: list[str]) -> None:
+    assert quick.aim(words) == ("cp", "a", "s3://b/")
+
+
+def test_what_takes_part_belongs_to_the_aim() -> None:
+    words = ["sync", "a", "s3://b/", "--exclude", "x", "--delete", "--links=follow"]
+    assert quick.aim(words) == tuple(words)
+
+
 def test_the_commands_that_start_fast_are_known() -> None:
     known = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
     assert known - {"demo", "verify", "jobs", "resume", "clean"} == set(commands.COMMANDS)

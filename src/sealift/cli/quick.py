@@ -77,6 +77,21 @@ def read(words: Sequence[str]) -> Line | None:
     return Line(arguments[0], Shared(**options), arguments[1:])  # type: ignore[arg-type]
 
 
+def aim(words: Sequence[str]) -> tuple[str, ...]:
+    """`words` without the options that every command takes: what is moved, and not how."""
+    kept = []
+    rest = iter(words)
+    for word in rest:
+        name = _NAMES.get(word)
+        if name is None:
+            name = _NAMES.get(word.split("=", 1)[0]) if "=" in word else None
+            if name is None and not re.fullmatch(r"-j\d+", word):
+                kept.append(word)
+        elif name not in _FLAGS:
+            next(rest, None)
+    return tuple(kept)
+
+
 def _value(name: str, word: str) -> str | int | None:
     if not word or word.startswith("-"):
         return None

@@ -19,6 +19,7 @@ from typing import Any, NoReturn, TypeVar
 
 import anyio
 
+from sealift.cli.quick import aim
 from sealift.cli.shared import SAME_SIDE, Shared, SourceSide
 from sealift.console import open_console
 from sealift.console.log import LogReporter
@@ -168,6 +169,7 @@ def make_options(
         max_bandwidth=parse_size(shared.max_bandwidth) if shared.max_bandwidth else None,
         source=source,
         words=tuple(sys.argv[1:]),
+        aim=aim(sys.argv[1:]),
     )
 
 
