@@ -39,6 +39,8 @@ _Found = defaultdict[str, defaultdict[str, _Rows]]
 
 _RUN, _UPLOAD, _CREATED, _COMPLETING = "run", "upload", "created", "completing"
 _PART, _DOWNLOAD, _RANGE = "part", "download", "range"
+# All that an upload or a download may have rows of.
+TRANSFER_KINDS = (_UPLOAD, _CREATED, _COMPLETING, _PART, _DOWNLOAD, _RANGE)
 
 _RUN_TYPES = (str, float, list, str, str, str | None)
 _UPLOAD_TYPES = (
