@@ -11,32 +11,38 @@ hint: whoever goes on with it asks the server, or reads the bytes again.
 
 from __future__ import annotations
 
-import fcntl
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from sealift.errors import JournalError
-from sealift.journal_rows import Content, Row, content_of, rows_of, run_row
+from sealift.journal_files import (
+    SUFFIX,
+    DamagedError,
+    attempt,
+    connect,
+    journals,
+    read_dead,
+    read_live,
+    remove,
+    set_aside,
+    take_dead_lock,
+    take_lock,
+    translated,
+    trouble,
+)
+from sealift.journal_rows import TRANSFER_KINDS, Content, Row, rows_of, run_row
 from sealift.records import Change, DownloadRecord, Ended, RunRecord, UploadRecord
 from sealift.state import state_directory
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
-T = TypeVar("T")
-
-SUFFIX = ".sqlite3"
-LOCK_SUFFIX = ".lock"
-# Seconds that a call waits for a reader of another process.
-BUSY_TIMEOUT = 5.0
-
 _SCHEMA = """CREATE TABLE IF NOT EXISTS entry (
     kind TEXT NOT NULL, name TEXT NOT NULL, number INTEGER NOT NULL, data TEXT NOT NULL,
     crc TEXT NOT NULL, PRIMARY KEY (kind, name, number)) WITHOUT ROWID"""
-_SELECT = "SELECT kind, name, number, data, crc FROM entry"
 
 
 @dataclass(slots=True)
@@ -55,11 +61,12 @@ class DeadRun:
         """The upload (by its marker) or download (by its temporary file) `name` is over."""
         self.uploads = [record for record in self.uploads if record.marker != name]
         self.downloads = [record for record in self.downloads if record.temporary != name]
-        _attempt(self.path, lambda connection: _delete(connection, name))
+        with suppress(JournalError):  # what stays there is found to be over by whoever reads it
+            attempt(self.path, lambda connection: _delete(connection, name))
 
     def remove(self) -> None:
         """Forget the run; its lock ends."""
-        _remove(self.path)
+        remove(self.path)
         self.unlock()
 
     def unlock(self) -> None:
@@ -92,6 +99,8 @@ class Journal:
         self._path = ""
         self._lock = -1
         self._connection: Connection | None = None
+        self._unsynced: list[str] = []
+        self._is_begun = False
         self._is_durable = False
         self._dead: list[DeadRun] = []
 
@@ -101,20 +110,22 @@ class Journal:
         path = os.path.join(directory, self._run.token + SUFFIX)
 
         def begin() -> None:
+            self._unsynced = _with_missing(directory)
             os.makedirs(directory, 0o700, exist_ok=True)
-            lock = _take_lock(path)
+            lock = take_lock(path)
             if lock is None:
                 raise JournalError("another run has this name")
             self._lock = lock
             self._path = path
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
-            self._connection = _connect(path)
+            self._connection = connect(path)
             self._connection.execute("PRAGMA synchronous = OFF")
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute(_SCHEMA)
             _insert(self._connection, [run_row(self._run)])
+            self._is_begun = True
 
-        _translated(path, begin)
+        translated(path, begin)
 
     def leftovers(self) -> Leftovers:
         """Take the locks of dead runs on the same bucket until `close`; what they left."""
@@ -147,7 +158,9 @@ class Journal:
                 raise JournalError("the journal is closed")
             if durable and not self._is_durable:
                 self._begin_durable(connection)
-            connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
+            # NORMAL syncs nothing here, but what a checkpoint moves: OFF would let that be lost.
+            level = "FULL" if durable else "NORMAL" if self._is_durable else "OFF"
+            connection.execute(f"PRAGMA synchronous = {level}")
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
                 for one in changes:
@@ -156,17 +169,18 @@ class Journal:
                     else:
                         _insert(connection, rows_of(one))
 
-        _translated(self._path, change)
+        translated(self._path, change)
 
     def _begin_durable(self, connection: Connection) -> None:
         """What was written so far without a sync: a checkpoint makes the file itself durable."""
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-        directory = os.open(os.path.dirname(self._path), os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        for name in self._unsynced:
+            directory = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(directory)
+            finally:
+                os.close(directory)
         self._is_durable = True
 
     def release(self, name: str) -> None:
@@ -197,9 +211,9 @@ class Journal:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-            if finished:
-                _remove(self._path)
         if self._lock >= 0:
+            if finished or not self._is_begun:
+                remove(self._path)
             os.close(self._lock)
             self._lock = -1
 
@@ -219,13 +233,13 @@ def live_upload_ids(directory: str | None) -> set[str]:
     """The ids of the uploads of all runs that are alive."""
     ids: set[str] = set()
     place = _journal_directory(directory)
-    for path in _files(place):
-        lock = _take_lock(path)
-        if lock is not None:
-            os.close(lock)
-            continue
-        with suppress(JournalError):
-            ids |= {upload.upload_id for upload in _read(path, "ro").uploads if upload.upload_id}
+    for path in journals(place):
+        with suppress(JournalError, OSError):
+            lock = take_dead_lock(path)
+            if lock is not None:
+                os.close(lock)
+                continue
+            ids |= {upload.upload_id for upload in read_live(path).uploads if upload.upload_id}
     return ids
 
 
@@ -233,102 +247,73 @@ def _command(run: RunRecord) -> tuple[object, ...]:
     return tuple(run.aim), run.directory, run.scope, run.root
 
 
-# Files
-
-
 def _journal_directory(directory: str | None) -> str:
     chosen = state_directory() if directory is None else directory
     if chosen is None:
         raise JournalError(
-            "this run goes on without a journal: there is no home directory",
-            hint="set HOME or XDG_STATE_HOME",
+            "there is no home directory for a journal", hint="set HOME or XDG_STATE_HOME"
         )
     return os.path.join(chosen, "journal")
 
 
-def _files(directory: str) -> list[str]:
-    try:
-        names = sorted(os.listdir(directory))
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise _trouble(directory, error) from None
-    return [os.path.join(directory, name) for name in names if name.endswith(SUFFIX)]
-
-
-def _take_lock(path: str) -> int | None:
-    """The lock of the run whose file is `path`; None while the run is alive."""
-    name = path.removesuffix(SUFFIX) + LOCK_SUFFIX
-    fd = os.open(name, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        ours, theirs = os.fstat(fd), os.stat(name)
-    except OSError:  # it is held, or whoever held it has removed it
-        os.close(fd)
-        return None
-    if (ours.st_dev, ours.st_ino) != (theirs.st_dev, theirs.st_ino):
-        os.close(fd)
-        return None
-    return fd
+def _with_missing(directory: str) -> list[str]:
+    """`directory`, and those above it as far as to the first that is there."""
+    found = [os.path.abspath(directory)]
+    while not os.path.lexists(found[-1]):
+        found.append(os.path.dirname(found[-1]))
+    return found
 
 
 def _find_dead(directory: str, damaged: list[str]) -> list[DeadRun]:
     found = []
-    for path in _files(directory):
+    for path in journals(directory):
         try:
-            lock = _take_lock(path)
+            lock = take_dead_lock(path)
         except OSError as error:
-            raise _trouble(directory, error) from None
+            damaged.append(trouble(path, error).message)
+            continue
         if lock is None:
             continue
-        content = None
-        with suppress(JournalError):
-            content = _read(path, "rw")
-        if content is None:
-            damaged.append(_set_aside(path))
+        content = _believed(path, damaged)
         if content is None or content.run is None:
-            _remove(path)
             os.close(lock)
             continue
-        if content.dropped:
-            damaged.append(
-                f"{content.dropped} entries of the journal {path} are damaged and were left out; "
-                "nothing is lost, some work is done again"
-            )
         found.append(
             DeadRun(path, lock, content.run, content.uploads, content.downloads, content.dropped)
         )
     return found
 
 
-def _set_aside(path: str) -> str:
-    aside = path.removesuffix(SUFFIX) + ".damaged"
-    with suppress(OSError):
-        os.replace(path, aside)
-    return f"the journal {path} is damaged and was renamed to {aside}; work is done again"
-
-
-def _remove(path: str) -> None:
-    lock = path.removesuffix(SUFFIX) + LOCK_SUFFIX
-    for name in (path, path + "-wal", path + "-shm", lock):
-        with suppress(OSError):
-            os.unlink(name)
+def _believed(path: str, damaged: list[str]) -> Content | None:
+    """What a dead run has written; None, and the file is gone, when that is nothing."""
+    try:
+        content = read_dead(path)
+    except DamagedError:
+        damaged.append(set_aside(path))
+        return None
+    except JournalError as error:
+        damaged.append(error.message)
+        return None
+    if content is None:
+        remove(path)
+        return None
+    if content.run is None:
+        damaged.append(set_aside(path))
+        return None
+    if content.dropped:
+        damaged.append(
+            f"{content.dropped} entries of the journal {path} are damaged and were left out; "
+            "nothing is lost, some work is done again"
+        )
+    if content.is_cut:
+        damaged.append(
+            f"the end of the journal {path} is damaged and was left out; "
+            "nothing is lost, some work is done again"
+        )
+    return content
 
 
 # SQLite
-
-
-def _connect(path: str, mode: str = "rw") -> Connection:
-    import sqlite3  # here: a run that moves nothing has no use for it
-    from urllib.parse import quote
-
-    return sqlite3.connect(
-        f"file:{quote(path)}?mode={mode}",
-        uri=True,
-        timeout=BUSY_TIMEOUT,
-        isolation_level=None,
-        check_same_thread=False,
-    )
 
 
 def _insert(connection: Connection, rows: Sequence[Row]) -> None:
@@ -336,36 +321,6 @@ def _insert(connection: Connection, rows: Sequence[Row]) -> None:
 
 
 def _delete(connection: Connection, name: str) -> None:
-    connection.execute("DELETE FROM entry WHERE name = ? AND kind != 'run'", (name,))
-
-
-def _read(path: str, mode: str) -> Content:
-    return content_of(_attempt(path, lambda c: c.execute(_SELECT).fetchall(), mode))
-
-
-def _attempt(path: str, work: Callable[[Connection], T], mode: str = "rw") -> T:
-    def run() -> T:
-        connection = _connect(path, mode)
-        try:
-            return work(connection)
-        finally:
-            connection.close()
-
-    return _translated(path, run)
-
-
-def _translated(path: str, work: Callable[[], T]) -> T:
-    import sqlite3
-
-    try:
-        return work()
-    except (sqlite3.Error, OSError, UnicodeError) as error:
-        raise _trouble(path, error) from None
-
-
-def _trouble(path: str, error: Exception) -> JournalError:
-    reason = error.strerror if isinstance(error, OSError) else str(error)
-    return JournalError(
-        f"this run goes on without the journal {path}, so that nothing can go on with it: {reason}",
-        hint="check that its directory can be written and has room",
+    connection.executemany(
+        "DELETE FROM entry WHERE kind = ? AND name = ?", [(kind, name) for kind in TRANSFER_KINDS]
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os.path
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar, TypeVarTuple
 
 from sealift.checksums import crc64
-from sealift.model import MAX_PART_COUNT, TEMPORARY_NAME, PartDone
+from sealift.model import MAX_PART_COUNT, MAX_PART_SIZE, TEMPORARY_NAME, PartDone
 from sealift.records import (
     Change,
     DownloadPlanned,
@@ -27,21 +27,40 @@ from sealift.records import (
     UploadState,
 )
 
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
 # Kind, name (marker, temporary file or token), number (part, start of range), JSON, CRC64.
 Row = tuple[str, str, int, str, str]
 
+# What rows of one kind and name say, by their numbers; and all rows, by kind and name.
+_Rows = dict[int, Any]
+_Found = defaultdict[str, defaultdict[str, _Rows]]
+
 _RUN, _UPLOAD, _CREATED, _COMPLETING = "run", "upload", "created", "completing"
 _PART, _DOWNLOAD, _RANGE = "part", "download", "range"
+# All that an upload or a download may have rows of.
+TRANSFER_KINDS = (_UPLOAD, _CREATED, _COMPLETING, _PART, _DOWNLOAD, _RANGE)
+
+_RUN_TYPES = (str, float, list, str, str, str | None, list)
+_UPLOAD_TYPES = (
+    str, str, str, str, list | None, int, int, str | None, int | None, float,
+)  # fmt: skip
+_DOWNLOAD_TYPES = (str, str, str, str, str, str, str | None, int, int, str | None)
 
 
 @dataclass(slots=True)
 class Content:
-    """What the file of a run says; `dropped` counts the rows that cannot be believed."""
+    """What the file of a run says; `dropped` counts the rows that cannot be believed.
+
+    `is_cut`: what was written last is missing, as far as can be told.
+    """
 
     run: RunRecord | None = None
     uploads: list[UploadRecord] = field(default_factory=list)
     downloads: list[DownloadRecord] = field(default_factory=list)
     dropped: int = 0
+    is_cut: bool = False
 
 
 def run_row(run: RunRecord) -> Row:
@@ -75,7 +94,7 @@ def rows_of(change: Change) -> list[Row]:
 def content_of(rows: Iterable[tuple[Any, ...]]) -> Content:
     """What rows say, as far as it can be believed."""
     content = Content()
-    found: dict[str, dict[str, dict[int, Any]]] = defaultdict(lambda: defaultdict(dict))
+    found: _Found = defaultdict(lambda: defaultdict(dict))
     for row in rows:
         kind, name, number, data, crc = row
         if not isinstance(data, str) or _sum(kind, name, number, data) != crc:
@@ -83,67 +102,105 @@ def content_of(rows: Iterable[tuple[Any, ...]]) -> Content:
             continue
         found[kind][name][number] = json.loads(data)
     for name, run in found[_RUN].items():
-        content.run = _believed(content, _run_record, name, run[0])
+        content.run = _believed(content, _run_record, name, run)
     for name, planned in found[_UPLOAD].items():
-        upload = _believed(content, _upload_record, planned[0], found, name)
+        upload = _believed(content, _upload_record, name, planned)
         if upload is not None:
-            content.uploads.append(upload)
+            content.uploads.append(_with_progress(content, upload, found))
     for name, planned in found[_DOWNLOAD].items():
-        download = _believed(content, _download_record, planned[0], found, name)
+        download = _believed(content, _download_record, name, planned)
         if download is not None:
-            content.downloads.append(download)
+            content.downloads.append(_with_ranges(content, download, found[_RANGE][name]))
     return content
 
 
-def _believed(content: Content, make: Any, *args: Any) -> Any:
+def _believed(content: Content, make: Callable[[*Ts], T | None], *args: *Ts) -> T | None:
     try:
         return make(*args)
-    except (TypeError, ValueError, KeyError, IndexError):
+    except (TypeError, ValueError, KeyError):
         content.dropped += 1
         return None
 
 
-def _run_record(token: str, data: list[Any]) -> RunRecord:
-    run = RunRecord(*data)
+def _run_record(token: str, rows: _Rows) -> RunRecord:
+    run = RunRecord(*_typed(rows[0], _RUN_TYPES))
     _require(run.token == token and len(token) == 16)
+    _require(run.root is None or os.path.isabs(run.root))
+    _require(all(isinstance(word, str) for word in (*run.words, *run.aim)))
     return run._replace(words=tuple(run.words), aim=tuple(run.aim))
 
 
-def _upload_record(data: list[Any], found: Any, name: str) -> UploadRecord:
-    record = UploadRecord(*data)
-    _require(record.marker == name and record.size >= 0 and record.part_size > 0)
-    identity = record.identity
-    record = record._replace(identity=None if identity is None else tuple(identity))  # type: ignore[arg-type]
-    created = found[_CREATED].get(name)
+def _upload_record(name: str, rows: _Rows) -> UploadRecord:
+    record = UploadRecord(*_typed(rows[0], _UPLOAD_TYPES))
+    _require(record.marker == name and 0 < record.part_size <= MAX_PART_SIZE)
+    _require(0 <= record.size <= record.part_size * MAX_PART_COUNT)
+    if record.identity is None:
+        return record
+    return record._replace(identity=tuple(record.identity))  # type: ignore[arg-type]
+
+
+def _with_progress(content: Content, record: UploadRecord, found: _Found) -> UploadRecord:
+    name = record.marker
+    created = _believed(content, _created_id, found[_CREATED][name])
     if created is None:
         return record
-    upload_id, keeps_crc = created[0]
-    _require(isinstance(upload_id, str) and upload_id != "")
     parts = [
-        PartDone(number, *data)
+        _believed(content, _part_done, record, number, data)
         for number, data in found[_PART][name].items()
-        if 1 <= number <= MAX_PART_COUNT
     ]
     completing = name in found[_COMPLETING]
     return record._replace(
         state=UploadState.COMPLETING if completing else UploadState.CREATED,
-        upload_id=upload_id,
-        keeps_crc=bool(keeps_crc),
-        parts=tuple(parts),
+        upload_id=created[0],
+        keeps_crc=created[1],
+        parts=tuple(part for part in parts if part is not None),
     )
 
 
-def _download_record(data: list[Any], found: Any, name: str) -> DownloadRecord:
-    record = DownloadRecord(*data)
+def _created_id(rows: _Rows) -> tuple[str, bool] | None:
+    if not rows:
+        return None
+    upload_id, keeps_crc = _typed(rows[0], (str, bool))
+    _require(upload_id != "")
+    return upload_id, keeps_crc
+
+
+def _part_done(record: UploadRecord, number: int, data: object) -> PartDone:
+    part = PartDone(number, *_typed(data, (int, str, int | None)))
+    _require(1 <= number <= MAX_PART_COUNT and 0 < part.size <= record.part_size)
+    _require(part.crc is None or _is_crc(part.crc))
+    return part
+
+
+def _download_record(name: str, rows: _Rows) -> DownloadRecord:
+    record = DownloadRecord(*_typed(rows[0], _DOWNLOAD_TYPES))
     _require(record.temporary == name and TEMPORARY_NAME.fullmatch(name) is not None)
     _require(os.path.isabs(record.root) and ".." not in record.path.split("/"))
     _require(not os.path.isabs(record.path) and record.range_size > 0)
-    ranges = [
-        RangeDone(start, *data)
-        for start, data in found[_RANGE][name].items()
-        if 0 <= start < start + data[0] <= record.size
-    ]
-    return record._replace(ranges=tuple(ranges))
+    return record
+
+
+def _with_ranges(content: Content, record: DownloadRecord, rows: _Rows) -> DownloadRecord:
+    ranges = [_believed(content, _range_done, record, start, data) for start, data in rows.items()]
+    return record._replace(ranges=tuple(done for done in ranges if done is not None))
+
+
+def _range_done(record: DownloadRecord, start: int, data: object) -> RangeDone:
+    done = RangeDone(start, *_typed(data, (int, int)))
+    _require(0 <= start < start + done.size <= record.size and _is_crc(done.crc))
+    return done
+
+
+def _is_crc(value: int) -> bool:
+    return 0 <= value < 1 << 64
+
+
+def _typed(data: object, kinds: Sequence[Any]) -> list[Any]:
+    """`data`, which must be a list of values of these kinds."""
+    _require(isinstance(data, list) and len(data) == len(kinds))
+    assert isinstance(data, list)
+    _require(all(map(isinstance, data, kinds)))
+    return data
 
 
 def _require(holds: bool) -> None:
