@@ -32,6 +32,8 @@ SUFFIX = ".sqlite3"
 LOCK_SUFFIX = ".lock"
 # Seconds that a call waits for a reader of another process.
 BUSY_TIMEOUT = 5.0
+# SQLite's own default.
+CHECKPOINT_PAGE_COUNT = 1000
 
 _SCHEMA = """CREATE TABLE IF NOT EXISTS entry (
     kind TEXT NOT NULL, name TEXT NOT NULL, number INTEGER NOT NULL, data TEXT NOT NULL,
@@ -111,6 +113,7 @@ class Journal:
             self._connection = _connect(path)
             self._connection.execute("PRAGMA synchronous = OFF")
             self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA wal_autocheckpoint = 0")  # it would not be synced
             self._connection.execute(_SCHEMA)
             _insert(self._connection, [run_row(self._run)])
 
@@ -147,7 +150,9 @@ class Journal:
                 raise JournalError("the journal is closed")
             if durable and not self._is_durable:
                 self._begin_durable(connection)
-            connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
+            # Even what may be lost must not overwrite unsynced what may not.
+            level = "FULL" if durable else "NORMAL" if self._is_durable else "OFF"
+            connection.execute(f"PRAGMA synchronous = {level}")
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
                 for one in changes:
@@ -162,6 +167,7 @@ class Journal:
         """What was written so far without a sync: a checkpoint makes the file itself durable."""
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGE_COUNT}")
         directory = os.open(os.path.dirname(self._path), os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(directory)
