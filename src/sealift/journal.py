@@ -40,6 +40,9 @@ from sealift.state import state_directory
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
+# SQLite's own default.
+CHECKPOINT_PAGE_COUNT = 1000
+
 _SCHEMA = """CREATE TABLE IF NOT EXISTS entry (
     kind TEXT NOT NULL, name TEXT NOT NULL, number INTEGER NOT NULL, data TEXT NOT NULL,
     crc TEXT NOT NULL, PRIMARY KEY (kind, name, number)) WITHOUT ROWID"""
@@ -121,6 +124,7 @@ class Journal:
             self._connection = connect(path)
             self._connection.execute("PRAGMA synchronous = OFF")
             self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA wal_autocheckpoint = 0")  # it would not be synced
             self._connection.execute(_SCHEMA)
             _insert(self._connection, [run_row(self._run)])
             self._is_begun = True
@@ -158,7 +162,7 @@ class Journal:
                 raise JournalError("the journal is closed")
             if durable and not self._is_durable:
                 self._begin_durable(connection)
-            # NORMAL syncs nothing here, but what a checkpoint moves: OFF would let that be lost.
+            # Even what may be lost must not overwrite unsynced what may not.
             level = "FULL" if durable else "NORMAL" if self._is_durable else "OFF"
             connection.execute(f"PRAGMA synchronous = {level}")
             with connection:
@@ -175,6 +179,7 @@ class Journal:
         """What was written so far without a sync: a checkpoint makes the file itself durable."""
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGE_COUNT}")
         for name in self._unsynced:
             directory = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:

@@ -133,12 +133,18 @@ class Ledger:
         self._added += len(changes)
 
     async def keep_writing(self) -> None:
-        """Write what was added from time to time, for ever."""
+        """Write what was added from time to time, for ever.
+
+        The first time it is made durable that there is this run, if it writes below a root: else
+        after a power cut nobody would know its temporary files.
+        """
         await self.open()
+        is_known = self.run.root is None
         while True:
             await anyio.sleep(INTERVAL)
             async with self._lock:
-                await self._write(durable=False)
+                await self._write(durable=not is_known)
+            is_known = True
 
     async def finish(self, *, finished: bool) -> None:
         """Write the rest and end the journal; `finished`: there is nothing to go on with."""
@@ -198,7 +204,7 @@ class Ledger:
             self._reporter.emit(Noted(text))
 
     async def _write(self, *, durable: bool) -> None:
-        if not self._pending:
+        if not self._pending and not durable:
             return
         await self._open()
         # Kept until they are written: a cancelled call may not have begun, and again does no harm.

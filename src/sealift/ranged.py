@@ -24,7 +24,7 @@ from sealift.hedge import Hedge
 from sealift.ledger import KEPT, is_resumable
 from sealift.metadata import FileFacts
 from sealift.model import ByteRange, Job, cut_ranges
-from sealift.records import DownloadPlanned, DownloadRecord, Ended, RangeAdded, RangeDone
+from sealift.records import Change, DownloadPlanned, DownloadRecord, Ended, RangeAdded, RangeDone
 from sealift.resources import Resources
 from sealift.wire.bucket import HeadFacts
 from sealift.wire.connection import Counter
@@ -101,7 +101,8 @@ class RangedDownloader:
         except BaseException as error:
             job.moved = 0
             if self._ledger.is_kept and is_resumable(error):
-                self._note_ranges(download)
+                # They may not be durable: who goes on with them compares their CRC64NVME.
+                self._ledger.add(*_changes(download, download.unnoted))
                 self._target.keep(file)
                 if isinstance(error, ObjectError):
                     error.hint = "; ".join(filter(None, (error.hint, KEPT)))
@@ -203,23 +204,25 @@ class RangedDownloader:
         return crc == done.crc
 
     async def _note_durable(self, download: _Download) -> None:
-        """Make the ranges fetched so far durable, then note them."""
+        """Make the ranges fetched so far durable, then note them, which is to last as well."""
         download.noted_at = time.monotonic()
         done, download.unnoted = download.unnoted, []
-        await self._disk.run(download.file.sync_data)
-        self._note_ranges(download, done)
+        try:
+            await self._disk.run(download.file.sync_data)
+        except BaseException:
+            download.unnoted += done
+            raise
+        await self._ledger.note(*_changes(download, done))
 
-    def _note_ranges(self, download: _Download, done: list[RangeDone] | None = None) -> None:
-        """Note ranges, by default all that are not noted yet.
 
-        After an interrupt they may not be durable: who goes on with them compares their CRC64NVME.
-        """
-        if done is None:
-            done, download.unnoted = download.unnoted, []
-        if not download.is_planned:
-            download.is_planned = True
-            self._ledger.add(DownloadPlanned(download.record))
-        self._ledger.add(*[RangeAdded(download.file.temporary, one) for one in done])
+def _changes(download: _Download, done: list[RangeDone]) -> list[Change]:
+    """How the ranges `done` are noted."""
+    name = download.file.temporary
+    changes: list[Change] = [RangeAdded(name, one) for one in done]
+    if not download.is_planned:
+        download.is_planned = True
+        changes.insert(0, DownloadPlanned(download.record))
+    return changes
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -199,19 +199,25 @@ def quick_watch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool_module, "CHECK_INTERVAL", 0.1)
 
 
-@pytest.fixture
-def tiny_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """A file system of 2 MiB, or with other options. Only root can make one; CI must."""
-    directory = tmp_path / "tiny"
-    directory.mkdir()
-    options = getattr(request, "param", "size=2m")
-    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(directory)]
+@contextmanager
+def mounted(directory: Path, *arguments: str) -> Iterator[Path]:
+    """A file system on `directory`, which is made. Only root can mount one; CI must."""
+    directory.mkdir(exist_ok=True)
+    command = ["mount", *arguments, str(directory)]
     done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode:
         if os.environ.get("CI") or os.geteuid() == 0:
-            pytest.fail(f"cannot mount a tmpfs: {done.stderr.decode()}")
-        pytest.skip("only root can mount a tmpfs")
+            pytest.fail(f"cannot mount: {done.stderr.decode()}")
+        pytest.skip("only root can mount")
     try:
         yield directory
     finally:
         subprocess.run(["umount", str(directory)], check=True)
+
+
+@pytest.fixture
+def tiny_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MiB, or with other options."""
+    options = getattr(request, "param", "size=2m")
+    with mounted(tmp_path / "tiny", "-t", "tmpfs", "-o", options, "tmpfs") as directory:
+        yield directory
