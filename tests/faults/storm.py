@@ -62,8 +62,8 @@ class Storm:
     def __init__(self, seed: int, rate: float, *, stall: float, unsealed_rate: float = 0.0) -> None:
         self.rate = rate
         self.unsealed_rate = unsealed_rate
-        self.unsealed: set[str] = set()
-        """Objects whose echo was taken out of a good reply since `begin`."""
+        self.unsealed: dict[str, set[str]] = {}
+        """Objects whose echo was taken out of good replies since `begin`, and to which requests."""
         self._seed = seed
         self._stall = stall
         self._round = 0
@@ -83,7 +83,7 @@ class Storm:
         self._counts[what] += 1
         chance = random.Random(f"{self._seed} {self._round} {what} {self._counts[what]}")
         if request.operation in _SEALED and chance.random() < self.unsealed_rate:
-            return Met("no echo", Unsealed(request.name, self.unsealed))
+            return Met("no echo", Unsealed(request, self.unsealed))
         if chance.random() >= self.rate:
             return None
         open_kinds = [
@@ -100,15 +100,15 @@ class Storm:
 
 @dataclass(frozen=True, slots=True)
 class Unsealed:
-    """No echo in a good reply; `names` gets the object's."""
+    """No echo in a good reply, which is noted in `met`."""
 
-    name: str
-    names: set[str]
+    request: Request
+    met: dict[str, set[str]]
 
     def shape(self, plan: Plan) -> None:
         def note(reply: Reply) -> Reply:
             if reply.status < 300:
-                self.names.add(self.name)
+                self.met.setdefault(self.request.name, set()).add(self.request.operation)
             return reply
 
         plan.reshape.append(note)

@@ -172,7 +172,7 @@ class MultipartClient(ObjectClient):
             _, body = await self._ask(
                 "ListMultipartUploads", "GET", path, query_string(sorted(params)), {}, None, _page()
             )
-            uploads, following = parse_uploads(body)
+            uploads, following = parse_uploads(body, prefix)
             found += uploads
             if following is None:
                 return found
