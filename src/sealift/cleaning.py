@@ -1,6 +1,8 @@
 """Undoes what dead runs left: uploads on the server, temporary files below their roots.
 
-Only what the journal names is touched: uploads whose id it has, or whose name and hour fit a
+That is done when it is asked for (`clean_run`), and when the same command has come to its end and
+had no use for it (`drop_useless`): its object was there already, or is not wanted any more. Only
+what the journal names is touched: uploads whose id it has, or whose name and hour fit a
 Create that it has and whose reply never came; temporary files of the run's own token.
 """
 
@@ -8,11 +10,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 from sealift.errors import ObjectError
+from sealift.files.disk import Disk
 from sealift.files.target import Target
 from sealift.journal import DeadRun
+from sealift.ledger import Ledger
 from sealift.model import TEMPORARY_PREFIX
 from sealift.records import UploadRecord
 from sealift.retry import Retrier
@@ -72,6 +77,24 @@ async def _abort(
     return await abort_left(objects, retrier, record, alive)
 
 
+async def drop_useless(
+    ledger: Ledger, objects: BucketClient, retrier: Retrier, disk: Disk, target: Target | None
+) -> None:
+    """Undo what dead runs of the command that ends here left; what fails is left to `clean`."""
+    uploads, downloads = await ledger.useless()
+    for upload in uploads:
+        with suppress(ObjectError):
+            await abort_left(objects, retrier, upload, ledger.alive())
+            await ledger.release(upload.marker)
+    if not downloads or target is None:
+        return
+    useless = {download.temporary for download in downloads}
+    _, kept = ledger.stale_tokens()
+    await disk.run(target.sweep, set(map(_token, useless)), kept - useless)
+    for name in useless:
+        await ledger.release(name)
+
+
 def _remove_temporary(dead: DeadRun) -> int:
     root = dead.run.root
     if root is None or not os.path.isdir(root):
@@ -85,7 +108,8 @@ def _remove_temporary(dead: DeadRun) -> int:
 
 def _tokens(dead: DeadRun) -> set[str]:
     """Of its own temporary files, and of those that it took over from runs before it."""
-    start = len(TEMPORARY_PREFIX)
-    return {dead.run.token} | {
-        record.temporary[start : start + len(dead.run.token)] for record in dead.downloads
-    }
+    return {dead.run.token} | {_token(record.temporary) for record in dead.downloads}
+
+
+def _token(temporary: str) -> str:
+    return temporary.removeprefix(TEMPORARY_PREFIX).partition("-")[0]

@@ -60,6 +60,11 @@ class DeadRun:
     dropped: int
     is_swept: bool = False
 
+    def names(self) -> list[str]:
+        """The markers of its uploads and the temporary files of its downloads."""
+        uploads = [record.marker for record in self.uploads]
+        return uploads + [record.temporary for record in self.downloads]
+
     def forget(self, name: str) -> None:
         """The upload (by its marker) or download (by its temporary file) `name` is over."""
         self.uploads = [record for record in self.uploads if record.marker != name]
@@ -85,6 +90,7 @@ class Leftovers:
     uploads: dict[tuple[str, str], UploadRecord] = field(default_factory=dict)
     superseded: list[UploadRecord] = field(default_factory=list)
     downloads: dict[tuple[str, str, str], DownloadRecord] = field(default_factory=dict)
+    same: set[str] = field(default_factory=set)
     runs: list[RunRecord] = field(default_factory=list)
     alive: frozenset[str] = frozenset()
     damaged: list[str] = field(default_factory=list)
@@ -142,6 +148,8 @@ class Journal:
             self._dead.append(dead)
         for dead in sorted(self._dead, key=lambda dead: dead.run.started_at):
             found.runs.append(dead.run)
+            if self._run.words and _command(dead.run) == _command(self._run):
+                found.same.update(dead.names())
             for upload in dead.uploads:
                 earlier = found.uploads.get((upload.scope, upload.name))
                 if earlier is not None:
@@ -191,9 +199,7 @@ class Journal:
     def release(self, name: str) -> None:
         """An upload or download of a dead run was taken over, or undone."""
         for dead in self._dead:
-            known = [record.marker for record in dead.uploads]
-            known += [record.temporary for record in dead.downloads]
-            if name in known:
+            if name in dead.names():
                 dead.forget(name)
 
     def swept(self, token: str) -> None:

@@ -56,7 +56,8 @@ _PASSING = frozenset(
 
 class Left(Protocol):
     """What dead runs on the same bucket left: uploads by (scope, name), downloads by (scope, root,
-    path), ids of the uploads of runs that are alive, and what the user should know of damage."""
+    path), which of them, by marker or temporary file, were those of the same command, ids of the
+    uploads of runs that are alive, and what the user should know of damage."""
 
     @property
     def uploads(self) -> dict[tuple[str, str], UploadRecord]: ...
@@ -64,6 +65,8 @@ class Left(Protocol):
     def superseded(self) -> list[UploadRecord]: ...
     @property
     def downloads(self) -> dict[tuple[str, str, str], DownloadRecord]: ...
+    @property
+    def same(self) -> set[str]: ...
     @property
     def runs(self) -> list[RunRecord]: ...
     @property
@@ -178,6 +181,18 @@ class Ledger:
     async def release(self, name: str) -> None:
         """A dead run's upload or download is over, or noted here by now."""
         await self._call(lambda store: store.release(name), None)
+
+    async def useless(self) -> tuple[list[UploadRecord], list[DownloadRecord]]:
+        """What runs of the same command left that this one, now at its end, did not need."""
+        await self.open()
+        left = self._left
+        if left is None:
+            return [], []
+        uploads = [*left.uploads.values(), *left.superseded]
+        return (
+            [record for record in uploads if record.marker in left.same],
+            [record for record in left.downloads.values() if record.temporary in left.same],
+        )
 
     def stale_tokens(self) -> tuple[set[str], set[str]]:
         """Dead runs that wrote below this run's root, and the temporary files not to remove."""

@@ -21,7 +21,7 @@ import anyio
 
 from sealift.completion import Completion, Multipart
 from sealift.conditions import Conditions
-from sealift.errors import ObjectError, ReplyError, SealiftError
+from sealift.errors import Cause, ObjectError, ReplyError, SealiftError
 from sealift.ledger import KEPT, is_resumable
 from sealift.metadata import FileFacts
 from sealift.model import Job, PartDone
@@ -92,14 +92,28 @@ class Multiparts:
             time.time(),
         )
         await self._ledger.note(UploadPlanned(record))
+        is_lost = False
+
+        async def create_once() -> MultipartStart:
+            nonlocal is_lost
+            try:
+                return await self._create_once(
+                    name, content_type, facts._replace(marker=marker), carried, whole_crc
+                )
+            except ObjectError as error:
+                is_lost |= _may_be_made(error)
+                raise
+
         try:
-            start = await self._retrier.run(
-                name, self._create_once, name, content_type,
-                facts._replace(marker=marker), carried, whole_crc,
-            )  # fmt: skip
-        except ReplyError:  # the server has made none
-            self._ledger.add(Ended(marker))
+            start = await self._retrier.run(name, create_once)
+        except ReplyError:
+            if not is_lost:
+                self._ledger.add(Ended(marker))
             raise
+        if is_lost:  # before the id is noted: until then the journal knows of all
+            with suppress(ReplyError):  # no right to list uploads, say
+                alive = self._ledger.alive() | {start.upload_id}
+                await abort_left(self._objects, self._retrier, record, alive)
         await self._ledger.note(UploadCreated(marker, start.upload_id, start.whole_crc))
         return Multipart(
             job,
@@ -233,3 +247,8 @@ def _left_open(upload: Multipart) -> str:
 
 def _joined(*hints: str) -> str:
     return "; ".join(filter(None, hints))
+
+
+def _may_be_made(error: ObjectError) -> bool:
+    """Whether a failed Create may have made an upload, whose id is lost then."""
+    return error.cause in (Cause.STALE, Cause.RESET, Cause.STALLED, Cause.GARBLED, Cause.SERVER)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from sealift.catalogue import Catalogue
+from sealift.cleaning import drop_useless
 from sealift.descriptors import files_at_once, worker_limit
 from sealift.download import MAX_RANGE_SIZE, Downloader
 from sealift.errors import LocalFileError, ObjectError, UsageError
@@ -111,7 +112,7 @@ class Runner:
                 preserve_mode=tree.preserve_mode,
                 markers=tree.markers,
             )
-            await self._run(objects, schedule, plan, around(downloader.move), ledger)
+            await self._run(objects, schedule, plan, around(downloader.move), ledger, target)
         finally:
             target.close()
 
@@ -194,6 +195,7 @@ class Runner:
         plan: Plan,
         move: Move,
         ledger: Ledger | None,
+        target: Target | None = None,
     ) -> None:
         """Run `plan`; without `ledger` nothing is moved, and so nothing is recorded."""
         recorder = self._make_recorder(objects)
@@ -217,12 +219,17 @@ class Runner:
                 self._reporter.emit(Started(job))
             await move(jobs, settle)
 
+        async def work() -> None:
+            await schedule.run(plan, run_batch)
+            if ledger is not None and not failed:
+                await drop_useless(ledger, objects, self._session.retrier, self._disk, target)
+
         meanwhile: list[Endless] = [self._keep_credentials, recorder.keep_recording]
         if ledger is not None:
             meanwhile.append(ledger.keep_writing)
         is_through = False
         try:
-            await self._with(meanwhile, partial(schedule.run, plan, run_batch))
+            await self._with(meanwhile, work)
             is_through = True
         finally:
             await recorder.finish()

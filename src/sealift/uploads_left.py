@@ -40,10 +40,10 @@ def usable_parts(record: UploadRecord, listed: Sequence[ServerPart]) -> dict[int
 async def abort_left(
     objects: BucketClient, retrier: Retrier, record: UploadRecord, alive: frozenset[str]
 ) -> int:
-    """Abort what is left of a dead run's upload; returns how many uploads that were.
+    """Abort what is left of an upload; returns how many uploads that were.
 
-    When its id never came back, those of the same name count that were begun when it was, but for
-    the uploads `alive`, which other runs are busy with. Raises ObjectError.
+    When its id never came back, those of the same name count that were begun when it was and have
+    no part, but for the uploads `alive`, which somebody is busy with. Raises ObjectError.
     """
     name = record.name
     if record.upload_id:
@@ -57,6 +57,7 @@ async def abort_left(
             if upload.name == name
             and first <= upload.initiated <= last
             and upload.upload_id not in alive
+            and not await retrier.run(name, objects.list_parts, name, upload.upload_id)
         ]
     for upload_id in ids:
         await retrier.run(name, objects.abort_multipart_upload, name, upload_id)

@@ -148,7 +148,7 @@ class Site:
         variables: dict[str, str | None] = {
             "PATH": os.environ["PATH"],
             "HOME": os.environ["HOME"],
-            "XDG_STATE_HOME": os.environ["XDG_STATE_HOME"],
+            "XDG_STATE_HOME": os.environ.get("XDG_STATE_HOME"),
             "LANG": "C.UTF-8",
             "TZ": "UTC",
             "AWS_ENDPOINT_URL": self.server.endpoint_url,

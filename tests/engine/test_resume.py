@@ -365,3 +365,42 @@ async def test_a_journal_that_cannot_be_written_ends_itself_not_the_run(
 
     assert site.record.finished == {"x"}
     assert any("journal" in note for note in site.record.notes)
+
+
+@pytest.mark.parametrize("words", [("the", "same"), ("another",)], ids=["same", "another"])
+async def test_what_the_same_command_needs_no_more_is_undone(
+    site: Site, state: str, words: tuple[str, ...]
+) -> None:
+    """The file of an upload was removed since, and the object of a download: nothing is left.
+
+    What another command left is for that to go on with.
+    """
+    source = site.file("tree/large", LARGE)
+    site.server.store("p/large", LARGE, customer_key=KEY)
+    target = site.directory / "back"
+
+    async def move(**changes: object) -> None:
+        begin_anew(site)
+        async with site.engine(policy=BRIEF, state_directory=state, **changes) as engine:
+            await engine.copy(f"{site.directory}/tree/", "s3://bucket/q/")
+            await engine.restore(Location("bucket", "p/"), str(target))
+
+    is_refused = True
+    for operation in ("UploadPart", "GetObject"):
+        site.server.script(
+            Match(operation=operation, times=None, after=1, where=lambda _: is_refused),
+            Status(503, "ServiceUnavailable"),
+        )
+    await move(words=("the", "same"))
+    assert sorted(left_over(state)) == ["p/large", "q/large"]
+    is_refused = False
+    os.unlink(source)
+    del site.server.objects["bucket", "p/large"]
+    site.server.store("p/small", b"small", customer_key=KEY)
+
+    await move(words=words)
+
+    assert not site.record.failed
+    is_same = words == ("the", "same")
+    assert sorted(left_over(state)) == ([] if is_same else ["p/large", "q/large"])
+    assert len(site.server.uploads) == len(site.left_behind()) == (0 if is_same else 1)

@@ -8,14 +8,17 @@
 
 Modules, from the inside out: `messages` (request and reply), `customer` and `digests` (checks),
 `stored` and `listing` (rules and XML), `s3` (request -> reply), `plan` and `scripts` (faults as
-data), `wire` (sockets), `server` (the thread). `proxy` stands alone.
+data), `wire` (sockets), `front` (the thread), `server` (all of it). `relay` has the same faults
+before a real server (`upstream`), also by chance (`storm`). `proxy` stands alone.
 """
 
 from .customer import Dialect, key_md5_of
 from .digests import crc64nvme
+from .front import Certificate
 from .messages import Reply, Request
 from .plan import Fault, Match, Script
 from .proxy import ConnectProxy
+from .relay import Relay
 from .scripts import (
     ApplyThenReset,
     Chunked,
@@ -23,9 +26,11 @@ from .scripts import (
     Complete200Empty,
     Complete200Error,
     ConnectionClose,
+    CutReply,
     Delay,
     EarlyReply,
     Flip,
+    FlipObject,
     FlipRequest,
     Garbage,
     Http10,
@@ -36,8 +41,10 @@ from .scripts import (
     NoETag,
     Redirect,
     ReplaceObject,
+    ResetBeforeAct,
     ResetReply,
     ResetRequest,
+    Skewed,
     SlowReply,
     Stall,
     Status,
@@ -45,8 +52,9 @@ from .scripts import (
     WrongEcho,
     WrongRange,
 )
-from .server import Certificate, FaultServer
+from .server import FaultServer
 from .stored import Stored, Upload
+from .storm import Storm
 
 __all__ = [
     "ApplyThenReset",
@@ -57,12 +65,14 @@ __all__ = [
     "Complete200Error",
     "ConnectProxy",
     "ConnectionClose",
+    "CutReply",
     "Delay",
     "Dialect",
     "EarlyReply",
     "Fault",
     "FaultServer",
     "Flip",
+    "FlipObject",
     "FlipRequest",
     "Garbage",
     "Http10",
@@ -73,16 +83,20 @@ __all__ = [
     "NoETag",
     "NoEcho",
     "Redirect",
+    "Relay",
     "ReplaceObject",
     "Reply",
     "Request",
+    "ResetBeforeAct",
     "ResetReply",
     "ResetRequest",
     "Script",
+    "Skewed",
     "SlowReply",
     "Stall",
     "Status",
     "Stored",
+    "Storm",
     "Truncate",
     "Upload",
     "WrongEcho",

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Protocol
 from urllib.parse import quote, quote_plus
 
@@ -166,15 +167,21 @@ def list_uploads(
     query: Mapping[str, str],
     dialect: Dialect,
 ) -> str:
-    """ListMultipartUploads; each upload is name, id, time of creation."""
+    """ListMultipartUploads; each upload is name, id, time of creation.
+
+    Here Ceph keeps /, encodes the names of uploads only, and does not say that it does.
+    """
     prefix, write = query.get("prefix", ""), encoder(query, dialect)
+    is_told = write.url and dialect == "aws"
+    write_key = write if is_told else partial(quote, safe="/") if write.url else str
+    write = write if is_told else encoder({}, dialect)
     after = (query.get("key-marker", ""), query.get("upload-id-marker", "\U0010ffff"))
     left = sorted(row for row in uploads if row[0].startswith(prefix) and row[:2] > after)
     page = left[: limit(query, "max-uploads")]
     rows = [
         element(
             "Upload",
-            text("Key", write(name)),
+            text("Key", write_key(name)),
             text("UploadId", upload_id),
             text("Initiated", iso(created)),
         )
@@ -193,7 +200,7 @@ def list_uploads(
         "ListMultipartUploadsResult",
         text("Bucket", bucket),
         text("Prefix", write(prefix)),
-        *([text("EncodingType", "url")] if write.url else []),
+        *([text("EncodingType", "url")] if is_told else []),
         text("IsTruncated", str(truncated).lower()),
         *markers,
         *rows,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from email.utils import formatdate
 from typing import Literal
 
 from .messages import Reply, Request, error_root, xml_reply
@@ -118,6 +120,32 @@ class Truncate:
 
 
 @dataclass(frozen=True, slots=True)
+class CutReply:
+    """Reset, or with `clean` close, after that share of the reply body; the act is done."""
+
+    share: float = 0.5
+    clean: bool = False
+
+    def shape(self, plan: Plan) -> None:
+        end = End.CLOSE if self.clean else End.RESET
+
+        def cut(reply: Reply) -> Reply:
+            plan.reply_break = Break(int(len(reply.body) * self.share), end=end)
+            return reply
+
+        plan.reshape.append(cut)
+
+
+@dataclass(frozen=True, slots=True)
+class ResetBeforeAct:
+    """Read the request, do nothing, RST."""
+
+    def shape(self, plan: Plan) -> None:
+        plan.act = False
+        plan.reply_wait = Break(0, end=End.RESET)
+
+
+@dataclass(frozen=True, slots=True)
 class CloseBeforeReply:
     """Read the request, do nothing, close cleanly."""
 
@@ -215,6 +243,21 @@ class Flip:
 
 
 @dataclass(frozen=True, slots=True)
+class FlipObject:
+    """One byte, that share into it, differs of an object, or a range of one, in the reply."""
+
+    share: float = 0.5
+
+    def shape(self, plan: Plan) -> None:
+        plan.reshape.append(self._altered)
+
+    def _altered(self, reply: Reply) -> Reply:
+        if reply.status not in (200, 206) or not reply.body:
+            return reply
+        return replace(reply, body=_flipped(reply.body, int(len(reply.body) * self.share)))
+
+
+@dataclass(frozen=True, slots=True)
 class FlipRequest:
     """One byte of the request body differs when it is checked and stored."""
 
@@ -249,8 +292,19 @@ def _without_range(asked: Request) -> Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Skewed:
+    """Refused because of its time, by a server whose clock is `seconds` ahead."""
+
+    seconds: float = 0.0
+
+    def shape(self, plan: Plan) -> None:
+        date = formatdate(time.time() + self.seconds, usegmt=True)
+        Status(403, "RequestTimeTooSkewed", headers={"date": date}).shape(plan)
+
+
+@dataclass(frozen=True, slots=True)
 class WrongRange:
-    """Content-Range is off by `shift`; length and body are those of the right one."""
+    """Content-Range, where there is one, is off by `shift`; all else is as it should be."""
 
     shift: int = 1
 
@@ -258,6 +312,8 @@ class WrongRange:
         plan.reshape.append(self._shifted)
 
     def _shifted(self, reply: Reply) -> Reply:
+        if "content-range" not in reply.headers:
+            return reply
         first, last, size = map(int, re.findall(r"\d+", reply.headers["content-range"]))
         moved = f"bytes {first + self.shift}-{last + self.shift}/{size}"
         return reply.but(content_range=moved)

@@ -19,7 +19,7 @@ from typing import Protocol
 
 from .messages import Reply, Request, error_root, split_target, xml_reply
 from .plan import Break, End, Framing, Plan
-from .s3 import S3
+from .scripts import ReplaceObject
 
 _CHUNK_SIZE = 256 * 1024
 _TICK = 0.02  # seconds between the writes of a slow reply
@@ -45,11 +45,13 @@ class HangUp(Exception):  # noqa: N818  # nothing failed: the plan says so
 class Desk(Protocol):
     """What a connection needs of its server."""
 
-    s3: S3
     errors: list[Exception]
 
     def plan_for(self, request: Request) -> Plan: ...
     def record(self, request: Request) -> None: ...
+    def replace_object(self, request: Request, by: ReplaceObject) -> None: ...
+    async def serve(self, request: Request) -> Reply: ...
+    def dress(self, request: Request, reply: Reply) -> Reply: ...
 
 
 class Connection:
@@ -119,7 +121,7 @@ class Connection:
             await self._send(b"HTTP/1.1 100 Continue\r\n\r\n")
         request = await self._read_body(request, plan.request_break)
         self._desk.record(request)
-        reply = self._answer(request, plan)
+        reply = await self._answer(request, plan)
         if plan.reply_wait is not None:
             await _meet(plan.reply_wait)
         await self._send(plan.prelude)
@@ -133,16 +135,15 @@ class Connection:
             await asyncio.sleep(plan.idle_close)
         return not closing and plan.idle_close is None
 
-    def _answer(self, request: Request, plan: Plan) -> Reply:
-        s3 = self._desk.s3
+    async def _answer(self, request: Request, plan: Plan) -> Reply:
+        desk = self._desk
         if plan.replace is not None:
-            body, key_md5 = plan.replace.body, plan.replace.customer_key_md5
-            s3.replace_object(request.bucket, request.name, body, key_md5)
+            desk.replace_object(request, plan.replace)
         for alter in plan.alter:
             request = alter(request)
-        acted = s3.serve(request) if plan.act else None
-        planned = plan.answer and s3.dress(request, plan.answer)
-        reply = planned or acted or s3.dress(request, Reply(500))
+        acted = await desk.serve(request) if plan.act else None
+        planned = plan.answer and desk.dress(request, plan.answer)
+        reply = planned or acted or desk.dress(request, Reply(500))
         for reshape in plan.reshape:
             reply = reshape(reply)
         return reply
@@ -203,7 +204,7 @@ class Connection:
 
     async def _reply_early(self, request: Request, early: Reply) -> None:
         self._desk.record(request)
-        reply = self._desk.s3.dress(request, early)
+        reply = self._desk.dress(request, early)
         await self._send(head_bytes(reply, {"content-length": str(len(reply.body))}))
         await self._send(reply.body)
         await asyncio.sleep(_SETTLE)  # the unread body turns the close into a RST

@@ -62,8 +62,13 @@ class Pool:
         body: Body | None = None,
         room: memoryview | None = None,
         counter: Counter | None = None,
+        *,
+        again: bool = True,
     ) -> Reply:
-        """Send a request and read its reply; see `Connection.exchange`. Raises NetworkError."""
+        """Send a request and read its reply; see `Connection.exchange`. Raises NetworkError.
+
+        With `again` False a request is not sent once more on a new connection.
+        """
         stale = False
         while True:
             kept = None if stale else self._take_idle()
@@ -78,7 +83,7 @@ class Pool:
                     self.answer_time = self._clock() - began
                 return reply
             except NetworkError as error:
-                if kept is None or error.cause is not Cause.STALE:
+                if kept is None or error.cause is not Cause.STALE or not again:
                     self._lookup.forget()
                     raise
                 stale = True

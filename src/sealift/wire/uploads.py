@@ -69,6 +69,7 @@ class MultipartClient(ObjectClient):
     ) -> MultipartStart:
         """CreateMultipartUpload; with `whole_crc` the server is asked to keep the whole's CRC.
 
+        It is sent once only: each that arrives makes an upload, and whoever calls is to know of it.
         `carried` describes the object further; see `heads.carried_headers`.
         """
         headers = self._seal | {PREFIX + key: value for key, value in facts.metadata().items()}
@@ -79,7 +80,13 @@ class MultipartClient(ObjectClient):
         if whole_crc:
             headers |= {"x-amz-checksum-algorithm": "CRC64NVME", _CHECKSUM_TYPE: _WHOLE}
         reply, body = await self._ask(
-            "CreateMultipartUpload", "POST", self._path(name), "uploads=", headers, b""
+            "CreateMultipartUpload",
+            "POST",
+            self._path(name),
+            "uploads=",
+            headers,
+            b"",
+            again=False,
         )
         created = upload_id(body)
         try:
@@ -172,7 +179,7 @@ class MultipartClient(ObjectClient):
             _, body = await self._ask(
                 "ListMultipartUploads", "GET", path, query_string(sorted(params)), {}, None, _page()
             )
-            uploads, following = parse_uploads(body)
+            uploads, following = parse_uploads(body, prefix)
             found += uploads
             if following is None:
                 return found
@@ -191,6 +198,8 @@ class MultipartClient(ObjectClient):
         headers: Headers,
         content: bytes | None = None,
         room: memoryview | None = None,
+        *,
+        again: bool = True,
     ) -> tuple[Reply, bytes]:
         """The reply to a request and its body; an error, also one of status 200, is raised."""
         sealed = not _KEY_MD5_HEADERS.isdisjoint(headers)
@@ -199,7 +208,7 @@ class MultipartClient(ObjectClient):
         if room is None:
             room = memoryview(bytearray(ROOM_SIZE))
         reply = await self._pool.exchange(
-            method, request, memoryview(content) if content else None, room
+            method, request, memoryview(content) if content else None, room, again=again
         )
         body = bytes(room[: reply.size])
         if reply.error_body is not None:

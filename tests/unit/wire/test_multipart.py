@@ -9,7 +9,7 @@ import pytest
 from sealift.checksums import encode
 from sealift.errors import ProtocolError
 from sealift.model import PartDone
-from sealift.wire.multipart import is_error, named_etag, part_list, upload_id
+from sealift.wire.multipart import is_error, named_etag, parse_uploads, part_list, upload_id
 
 NAMESPACE = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 PARTS = [PartDone(1, 5, '"a&<b>"', 7), PartDone(2, 6, '"c"', 8)]
@@ -57,3 +57,27 @@ def test_an_error_of_status_200(start: bytes) -> None:
     assert is_error(start + b"<s:Error xmlns:s='y'/>")
     assert not is_error(start + b"<Errors/>")
     assert not is_error(start + b"<R><Error/></R>")
+
+
+@pytest.mark.parametrize(
+    ("told", "encoding"),
+    [
+        ("d/a%2Bb+c%252B", "<EncodingType>url</EncodingType>"),  # AWS
+        ("d/a%2Bb%20c%252B", ""),  # Ceph
+        ("d/a+b c%2B", ""),  # MiniStack
+    ],
+    ids=["encoded", "encoded unsaid", "plain"],
+)
+def test_the_name_of_an_upload_is_found_however_it_is_written(told: str, encoding: str) -> None:
+    name = "d/a+b c%2B"
+    body = (
+        f"<ListMultipartUploadsResult>{encoding}<IsTruncated>true</IsTruncated>"
+        f"<NextKeyMarker>{told}</NextKeyMarker><NextUploadIdMarker>u</NextUploadIdMarker>"
+        f"<Upload><Key>{told}</Key><UploadId>u</UploadId>"
+        "<Initiated>2026-11-26T01:42:19.792Z</Initiated></Upload></ListMultipartUploadsResult>"
+    )
+
+    (upload,), following = parse_uploads(body.encode(), name)
+
+    assert upload.name == name
+    assert following == (name, "u")
