@@ -30,8 +30,11 @@ T = TypeVar("T")
 
 SUFFIX = ".sqlite3"
 LOCK_SUFFIX = ".lock"
+# Beside the file of a run there may be these of SQLite's.
+_COMPANIONS = (SUFFIX + "-journal", SUFFIX + "-wal", SUFFIX + "-shm")
 # Seconds that a call waits for a reader of another process.
 BUSY_TIMEOUT = 5.0
+LOCK_TRIES = 10
 
 _SCHEMA = """CREATE TABLE IF NOT EXISTS entry (
     kind TEXT NOT NULL, name TEXT NOT NULL, number INTEGER NOT NULL, data TEXT NOT NULL,
@@ -102,9 +105,13 @@ class Journal:
 
         def begin() -> None:
             os.makedirs(directory, 0o700, exist_ok=True)
-            lock = _take_lock(path)
+            # Another run may take it for one that is left over, and remove it.
+            locks = (_take_lock(path) for _ in range(LOCK_TRIES))
+            lock = next((lock for lock in locks if lock is not None), None)
             if lock is None:
-                raise JournalError("another run has this name")
+                raise JournalError(
+                    "cannot lock the journal", hint="does the file system have locks?"
+                )
             self._lock = lock
             self._path = path
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
@@ -253,7 +260,9 @@ def _files(directory: str) -> list[str]:
         return []
     except OSError as error:
         raise _trouble(directory, error) from None
-    return [os.path.join(directory, name) for name in names if name.endswith(SUFFIX)]
+    ends = (SUFFIX, LOCK_SUFFIX, *_COMPANIONS)
+    tokens = {name.partition(".")[0] for name in names if name.endswith(ends)}
+    return [os.path.join(directory, token + SUFFIX) for token in sorted(tokens)]
 
 
 def _take_lock(path: str) -> int | None:
@@ -282,10 +291,11 @@ def _find_dead(directory: str, damaged: list[str]) -> list[DeadRun]:
         if lock is None:
             continue
         content = None
-        with suppress(JournalError):
-            content = _read(path, "rw")
-        if content is None:
-            damaged.append(_set_aside(path))
+        if os.path.exists(path):
+            with suppress(JournalError):
+                content = _read(path, "rw")
+            if content is None:
+                damaged.append(_set_aside(path))
         if content is None or content.run is None:
             _remove(path)
             os.close(lock)
@@ -309,8 +319,8 @@ def _set_aside(path: str) -> str:
 
 
 def _remove(path: str) -> None:
-    lock = path.removesuffix(SUFFIX) + LOCK_SUFFIX
-    for name in (path, path + "-wal", path + "-shm", lock):
+    base = path.removesuffix(SUFFIX)
+    for name in (path, *(base + end for end in _COMPANIONS), base + LOCK_SUFFIX):
         with suppress(OSError):
             os.unlink(name)
 
@@ -340,7 +350,12 @@ def _delete(connection: Connection, name: str) -> None:
 
 
 def _read(path: str, mode: str) -> Content:
-    return content_of(_attempt(path, lambda c: c.execute(_SELECT).fetchall(), mode))
+    def rows(connection: Connection) -> list[tuple[object, ...]]:
+        if not connection.execute("SELECT 1 FROM sqlite_master").fetchall():
+            return []  # its run was killed before it could begin
+        return connection.execute(_SELECT).fetchall()
+
+    return content_of(_attempt(path, rows, mode))
 
 
 def _attempt(path: str, work: Callable[[Connection], T], mode: str = "rw") -> T:
