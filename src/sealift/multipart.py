@@ -30,6 +30,7 @@ from sealift.errors import (
     ReplyError,
     SealiftError,
     UploadGoneError,
+    WrongCustomerKeyError,
 )
 from sealift.ledger import KEPT, is_resumable
 from sealift.metadata import FileFacts
@@ -180,7 +181,11 @@ class Multiparts:
         if listed is None:
             if record.state is not UploadState.COMPLETING:
                 return None
-            upload.is_done = await self._retrier.run(name, self._confirm_once, upload)
+            try:
+                upload.is_done = await self._retrier.run(name, self._confirm_once, upload)
+            except ReplyError as error:
+                if error.status != 404 and not isinstance(error, WrongCustomerKeyError):
+                    raise  # else it was removed since, or replaced under another key
             upload.done.extend(record.parts)
             job.crc = upload.crc()
             return upload if upload.is_done else None
