@@ -13,7 +13,7 @@ from typing import NamedTuple
 from sealift.errors import ObjectError
 from sealift.files.target import Target
 from sealift.journal import DeadRun
-from sealift.model import TEMPORARY_PREFIX
+from sealift.model import token_of
 from sealift.records import UploadRecord
 from sealift.retry import Retrier
 from sealift.uploads_left import abort_left
@@ -83,9 +83,6 @@ def _remove_temporary(dead: DeadRun) -> int:
         target.close()
 
 
-def _tokens(dead: DeadRun) -> set[str]:
+def _tokens(dead: DeadRun) -> set[str | None]:
     """Of its own temporary files, and of those that it took over from runs before it."""
-    start = len(TEMPORARY_PREFIX)
-    return {dead.run.token} | {
-        record.temporary[start : start + len(dead.run.token)] for record in dead.downloads
-    }
+    return {dead.run.token} | {token_of(record.temporary) for record in dead.downloads}

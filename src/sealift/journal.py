@@ -54,6 +54,11 @@ class DeadRun:
     dropped: int
     is_swept: bool = False
 
+    def names(self) -> set[str]:
+        """Of all that it left: markers and temporary files."""
+        uploads = {record.marker for record in self.uploads}
+        return uploads | {record.temporary for record in self.downloads}
+
     def forget(self, name: str) -> None:
         """The upload (by its marker) or download (by its temporary file) `name` is over."""
         self.uploads = [record for record in self.uploads if record.marker != name]
@@ -75,10 +80,10 @@ class DeadRun:
 class Leftovers:
     """What dead runs on one bucket left; see `ledger.Left`."""
 
-    uploads: dict[tuple[str, str], UploadRecord] = field(default_factory=dict)
-    superseded: list[UploadRecord] = field(default_factory=list)
-    downloads: dict[tuple[str, str, str], DownloadRecord] = field(default_factory=dict)
+    uploads: dict[tuple[str, str], list[UploadRecord]] = field(default_factory=dict)
+    downloads: dict[tuple[str, str, str], list[DownloadRecord]] = field(default_factory=dict)
     runs: list[RunRecord] = field(default_factory=list)
+    ours: set[str] = field(default_factory=set)
     alive: frozenset[str] = frozenset()
     damaged: list[str] = field(default_factory=list)
 
@@ -134,13 +139,13 @@ class Journal:
             self._dead.append(dead)
         for dead in sorted(self._dead, key=lambda dead: dead.run.started_at):
             found.runs.append(dead.run)
-            for upload in dead.uploads:
-                earlier = found.uploads.get((upload.scope, upload.name))
-                if earlier is not None:
-                    found.superseded.append(earlier)
-                found.uploads[upload.scope, upload.name] = upload
+            if dead.run.words and _command(dead.run) == _command(self._run):
+                found.ours |= dead.names()
+            for upload in sorted(dead.uploads, key=lambda upload: upload.planned_at):
+                found.uploads.setdefault((upload.scope, upload.name), []).append(upload)
             for download in dead.downloads:
-                found.downloads[download.scope, download.root, download.path] = download
+                place = download.scope, download.root, download.path
+                found.downloads.setdefault(place, []).append(download)
         if self._dead:
             found.alive = frozenset(live_upload_ids(self._directory))
         return found
@@ -179,9 +184,7 @@ class Journal:
     def release(self, name: str) -> None:
         """An upload or download of a dead run was taken over, or undone."""
         for dead in self._dead:
-            known = [record.marker for record in dead.uploads]
-            known += [record.temporary for record in dead.downloads]
-            if name in known:
+            if name in dead.names():
                 dead.forget(name)
 
     def swept(self, token: str) -> None:
@@ -254,6 +257,8 @@ def _journal_directory(directory: str | None) -> str:
 
 
 def _files(directory: str) -> list[str]:
+    """The files of all runs, also those that a run killed at its begin or end has not: then only
+    something beside it is there."""
     try:
         names = sorted(os.listdir(directory))
     except FileNotFoundError:

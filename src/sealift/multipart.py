@@ -150,10 +150,13 @@ class Multiparts:
 
         Else what it left is aborted.
         """
-        record = await self._ledger.take_upload(job.location.name)
-        if record is None:
+        records = await self._ledger.take_uploads(job.location.name)
+        if not records:
             return None
-        upload = None
+        record, upload = records[-1], None
+        for earlier in records:
+            if earlier.marker != record.marker:
+                await self.undo(earlier)
         if (
             record.upload_id
             and origin.identity is not None
@@ -161,10 +164,15 @@ class Multiparts:
             and (record.key_id, record.size) == (self._ledger.key_id, job.size)
         ):
             upload = await self._take_over(job, record)
+            await self._ledger.release(record.marker)
         else:
-            await abort_left(self._objects, self._retrier, record, self._ledger.alive())
-        await self._ledger.release(record.marker)
+            await self.undo(record)
         return upload
+
+    async def undo(self, record: UploadRecord) -> None:
+        """Abort what a dead run left of an upload. Raises ObjectError."""
+        await abort_left(self._objects, self._retrier, record, self._ledger.alive())
+        await self._ledger.release(record.marker)
 
     async def _take_over(self, job: Job, record: UploadRecord) -> Multipart | None:
         upload = Multipart(

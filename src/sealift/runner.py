@@ -23,7 +23,7 @@ from sealift.files.target import Target
 from sealift.journal import Journal
 from sealift.ledger import Ledger
 from sealift.memory import Memory
-from sealift.model import Job, Location
+from sealift.model import Job, Location, token_of
 from sealift.options import ADAPTIVE_CEILING, Options, TreeOptions
 from sealift.pace import Pace, start_for
 from sealift.recorder import Recorder
@@ -32,6 +32,7 @@ from sealift.resources import Resources, Settle
 from sealift.schedule import Schedule, first_error
 from sealift.session import Session
 from sealift.upload import Uploader
+from sealift.uploads_left import abort_left
 from sealift.wire.bucket import BucketClient, HeadFacts
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ class Runner:
         ledger = self._make_ledger(objects, target, resumes=resumes)
         try:
             await self._sweep(ledger, target)
+            self.gap_since = ledger.gap_since()
             resources = self._resources(objects, schedule, ledger)
             open_count = files_at_once(schedule.ceiling, THREAD_COUNT)
             downloader = Downloader(
@@ -106,7 +108,7 @@ class Runner:
                 preserve_mode=tree.preserve_mode,
                 markers=tree.markers,
             )
-            await self._run(objects, schedule, plan, around(downloader.move), ledger)
+            await self._run(objects, schedule, plan, around(downloader.move), ledger, target)
         finally:
             target.close()
 
@@ -182,8 +184,9 @@ class Runner:
         plan: Plan,
         move: Move,
         ledger: Ledger | None,
+        target: Target | None = None,
     ) -> None:
-        """Run `plan`; without `ledger` nothing is moved, and so nothing is recorded."""
+        """Run `plan`, down to `target`; without `ledger` nothing is moved, so nothing recorded."""
         recorder = self._make_recorder(objects)
         failed = False
 
@@ -211,11 +214,32 @@ class Runner:
         is_through = False
         try:
             await self._with(meanwhile, partial(schedule.run, plan, run_batch))
+            if ledger is not None and not failed:
+                await self._undo_unclaimed(objects, ledger, target)
             is_through = True
         finally:
             await recorder.finish()
             if ledger is not None:
                 await ledger.finish(finished=is_through and not failed)
+
+    async def _undo_unclaimed(
+        self, objects: BucketClient, ledger: Ledger, target: Target | None
+    ) -> None:
+        """A run that was killed left more than there was to do: all of it is done, or unwanted."""
+        uploads, downloads = ledger.unclaimed()
+        for upload in uploads:
+            try:
+                await abort_left(objects, self._session.retrier, upload, ledger.alive())
+            except ObjectError as error:
+                self._reporter.emit(Noted(f"an earlier upload is left on the server: {error}"))
+            else:
+                await ledger.release(upload.marker)
+        names = {download.temporary for download in downloads}
+        if names and target is not None:
+            kept = ledger.stale_tokens()[1] - names
+            await self._disk.run(target.sweep, {token_of(name) for name in names}, kept)
+            for name in names:
+                await ledger.release(name)
 
     async def _with(
         self, meanwhile: Sequence[Endless], work: Callable[[], Awaitable[None]]
