@@ -70,6 +70,8 @@ class Runner:
         self._catalogue = catalogue
         self._reporter = reporter
         self._pace = Pace(1, 0.0)
+        self.gap_since: float | None = None
+        """Of the last run down, see `Ledger.gap_since`."""
 
     async def up(self, plan: Plan, bucket: str, tree: TreeOptions, around: Around = _just) -> None:
         """Upload the files of `plan`."""
