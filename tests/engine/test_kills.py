@@ -21,7 +21,9 @@ from tests.kills.sweep import AT_ONCE, LARGE, TRANSFERS, Ground, Transfer, sweep
 from tests.kills.traces import files_below
 from tests.kit import KEY, Certificate, Do
 
+from sealift.errors import UsageError
 from sealift.journal import dead_runs
+from sealift.manifest import Manifest
 from sealift.model import Location
 
 from .conftest import PART_SIZE, Record, Site
@@ -309,3 +311,18 @@ def forget_and_leave_dead(site: Site, state: Path, target: str) -> None:
     journal = Journal(str(state), run)
     journal.open()
     journal.close(finished=False)
+
+
+def test_a_manifest_takes_the_place_of_one_that_a_killed_run_left(tmp_path: Path) -> None:
+    path = str(tmp_path / "m")
+    (killed := Manifest(path))._file.close()  # the lock ends with the process
+    (left,) = tmp_path.iterdir()
+
+    following = Manifest(path)
+
+    with pytest.raises(UsageError, match="another run writes"):
+        Manifest(path)
+    assert list(tmp_path.iterdir()) == [left]
+    following.commit()
+    assert [found.name for found in tmp_path.iterdir()] == ["m"]
+    killed.discard()

@@ -34,7 +34,7 @@ AT_ONCE = {"sealift.ledger.INTERVAL": 0.001, "sealift.ranged.NOTE_INTERVAL": 0.0
 class Transfer:
     """A command line whose source is made before; `files` are at its end, `objects` likewise.
 
-    Names of `files` are relative to the working directory.
+    Names of `files` are relative to the working directory. `made` is a file there of any content.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Transfer:
     before: Mapping[str, bytes] = field(default_factory=dict)
     stored: Mapping[str, bytes] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
+    made: str = ""
     objects: Mapping[str, bytes] = field(default_factory=dict)
     dialect: Dialect = "aws"
     settings: Mapping[str, float] = field(default_factory=dict)
@@ -58,8 +59,8 @@ TRANSFERS = [
         "put-noted", _PUT, before={"large": LARGE}, objects={"x": LARGE}, settings=AT_ONCE
     ),
     Transfer(
-        "sync-up", ("sync", "tree", f"s3://{BUCKET}/p"), before=_TREE, objects=_OBJECTS,
-        settings=AT_ONCE,
+        "sync-up", ("sync", "tree", f"s3://{BUCKET}/p", "--manifest", "m"), before=_TREE,
+        objects=_OBJECTS, made="m", settings=AT_ONCE,
     ),
     Transfer("get", _GET, stored={"x": LARGE}, files={"out": LARGE}),
     Transfer("get-noted", _GET, stored={"x": LARGE}, files={"out": LARGE}, settings=AT_ONCE),
@@ -175,7 +176,8 @@ class Ground:
         assert {name for _, name in self.server.objects} == {*transfer.objects, *transfer.stored}
         assert all(stored.customer_key_md5 for stored in self.server.objects.values())
         here = {str(path.relative_to(self.work)) for path in files_below(self.work)}
-        assert here == {*transfer.before, *transfer.files}
+        assert here - {transfer.made} == {*transfer.before, *transfer.files}
+        assert not transfer.made or transfer.made in here
         assert not self.server.uploads, "an upload is left open"
         assert not temporary_files(self._directory / "run")
         left = files_below(self.state / "sealift" / "journal")
