@@ -13,7 +13,6 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from tests.contract.site import Site, connect
@@ -39,17 +38,13 @@ def main() -> int:
     parser.add_argument("--step", type=int, default=1, help="every so many calls only")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="sealift-kills-") as name:
-        lines = _sweeps if options.server == "faults" else _soaks
-        try:
-            for line in lines(options, Path(name)):
-                print(line, flush=True)
-        except AssertionError as error:
-            print(f"FAILED: {error}", file=sys.stderr)
-            return 1
-    return 0
+        if options.server == "faults":
+            return _sweep(options, Path(name))
+        return _soak(options, Path(name))
 
 
-def _sweeps(options: argparse.Namespace, directory: Path) -> Iterator[str]:
+def _sweep(options: argparse.Namespace, directory: Path) -> int:
+    failure_count = 0
     certificate = Certificate.make(directory)
     with Nursery() as nursery:
         for transfer in TRANSFERS:
@@ -66,10 +61,13 @@ def _sweeps(options: argparse.Namespace, directory: Path) -> Iterator[str]:
                         seed,
                     )
                     times = "killed once" if seed is None else "killed twice"
-                    yield f"{swept}, {times}, {time.monotonic() - began:.0f} s"
+                    print(f"{swept}, {times}, {time.monotonic() - began:.0f} s", flush=True)
+                    print(*swept.failures, sep="\n", end="", file=sys.stderr, flush=True)
+                    failure_count += len(swept.failures)
+    return 1 if failure_count else 0
 
 
-def _soaks(options: argparse.Namespace, directory: Path) -> Iterator[str]:
+def _soak(options: argparse.Namespace, directory: Path) -> int:
     for name in list(os.environ):
         if name.startswith("AWS_") or name.upper().endswith("_PROXY"):
             del os.environ[name]
@@ -86,8 +84,13 @@ def _soaks(options: argparse.Namespace, directory: Path) -> Iterator[str]:
                 boto.create_bucket(Bucket=site.bucket)
                 began = time.monotonic()
                 title = f"{options.server}, {direction}, seed {options.seed}"
-                soaked = kind(site, title, options.seed).run(options.count)
-                yield f"{soaked}, {time.monotonic() - began:.0f} s"
+                try:
+                    soaked = kind(site, title, options.seed).run(options.count)
+                except AssertionError as error:
+                    print(f"FAILED: {title}: {error}", file=sys.stderr)
+                    return 1
+                print(f"{soaked}, {time.monotonic() - began:.0f} s", flush=True)
+    return 0
 
 
 if __name__ == "__main__":
