@@ -1,7 +1,7 @@
 """Undoes what dead runs left: uploads on the server, temporary files below their roots.
 
 That is done when it is asked for (`clean_run`), and when the same command has come to its end and
-had no use for it (`drop_useless`): its object was there already, or is not wanted any more. Only
+had no use for it (`drop_unclaimed`): its object was there already, or is not wanted any more. Only
 what the journal names is touched: uploads whose id it has, or whose name and hour fit a
 Create that it has and whose reply never came; temporary files of the run's own token.
 """
@@ -18,7 +18,7 @@ from sealift.files.disk import Disk
 from sealift.files.target import Target
 from sealift.journal import DeadRun
 from sealift.ledger import Ledger
-from sealift.model import TEMPORARY_PREFIX
+from sealift.model import token_of
 from sealift.records import UploadRecord
 from sealift.retry import Retrier
 from sealift.uploads_left import abort_left
@@ -77,21 +77,21 @@ async def _abort(
     return await abort_left(objects, retrier, record, alive)
 
 
-async def drop_useless(
+async def drop_unclaimed(
     ledger: Ledger, objects: BucketClient, retrier: Retrier, disk: Disk, target: Target | None
 ) -> None:
     """Undo what dead runs of the command that ends here left; what fails is left to `clean`."""
-    uploads, downloads = await ledger.useless()
+    uploads, downloads = await ledger.unclaimed()
     for upload in uploads:
         with suppress(ObjectError):
             await abort_left(objects, retrier, upload, ledger.alive())
             await ledger.release(upload.marker)
     if not downloads or target is None:
         return
-    useless = {download.temporary for download in downloads}
+    unclaimed = {download.temporary for download in downloads}
     _, kept = ledger.stale_tokens()
-    await disk.run(target.sweep, set(map(_token, useless)), kept - useless)
-    for name in useless:
+    await disk.run(target.sweep, set(map(token_of, unclaimed)), kept - unclaimed)
+    for name in unclaimed:
         await ledger.release(name)
 
 
@@ -106,10 +106,6 @@ def _remove_temporary(dead: DeadRun) -> int:
         target.close()
 
 
-def _tokens(dead: DeadRun) -> set[str]:
+def _tokens(dead: DeadRun) -> set[str | None]:
     """Of its own temporary files, and of those that it took over from runs before it."""
-    return {dead.run.token} | {_token(record.temporary) for record in dead.downloads}
-
-
-def _token(temporary: str) -> str:
-    return temporary.removeprefix(TEMPORARY_PREFIX).partition("-")[0]
+    return {dead.run.token} | {token_of(record.temporary) for record in dead.downloads}

@@ -15,13 +15,15 @@ size and ETag are those that LIST shows. `-` fits everything.
 | 7   | times       | object half, no mtime | -                        | ask, against its CRC |
 | 8   | times       | at most one half      | -                        | different            |
 | 9   | times       | none                  | file newer than object   | different            |
-| 10  | times       | none                  | -                        | same                 |
+| 10  | times       | none                  | file of a killed run     | ask                  |
+| 11  | times       | none                  | -                        | same                 |
 
 Row 7: the file was too young for its mtime to prove anything (see `recorder`), or there was none.
 Row 8: what changed since it was moved is different, however old it claims to be. Row 9 is that of
 `aws s3 sync`: an upload is due when the file was written after the object was stored, a download
 when the file was written since (it was changed here; a file that was brought back has the time of
-its source, which is older than the object).
+its source, which is older than the object). Row 10: a run down that was killed may have written the
+file before the catalogue knew, and the object may have been replaced since by one of that size.
 
 Where the destination is an object, one that the entry says to be under another customer key than
 that of today is different, before all rows.
@@ -38,6 +40,8 @@ from sealift.files.walk import FileEntry
 from sealift.model import Known, RemoteObject, bare_etag
 
 _NANO = 1_000_000_000
+# Seconds: the coarsest steps in which file systems count time.
+CLOCK_TICK = 2.0
 
 
 class Method(enum.StrEnum):
@@ -56,9 +60,16 @@ class Verdict(enum.Enum):
 
 
 def compare_file(
-    file: FileEntry, found: RemoteObject, known: Known | None, method: Method
+    file: FileEntry,
+    found: RemoteObject,
+    known: Known | None,
+    method: Method,
+    gap_since: float | None = None,
 ) -> Verdict:
-    """Whether `file` and the listed object are the same; the table above, for both directions."""
+    """Whether `file` and the listed object are the same; the table above, for both directions.
+
+    The catalogue may lack files since `gap_since` (seconds since the epoch): runs were killed.
+    """
     if (
         known is not None
         and method is not Method.REBUILD
@@ -75,6 +86,8 @@ def compare_file(
         return Verdict.ASK
     if known is not None or file.mtime_ns > found.modified * _NANO:
         return Verdict.DIFFERENT
+    if gap_since is not None and file.ctime_ns >= (gap_since - CLOCK_TICK) * _NANO:
+        return Verdict.ASK
     return Verdict.SAME
 
 

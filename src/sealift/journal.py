@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 # SQLite's own default.
 CHECKPOINT_PAGE_COUNT = 1000
+LOCK_TRIES = 10
 
 _SCHEMA = """CREATE TABLE IF NOT EXISTS entry (
     kind TEXT NOT NULL, name TEXT NOT NULL, number INTEGER NOT NULL, data TEXT NOT NULL,
@@ -60,10 +61,10 @@ class DeadRun:
     dropped: int
     is_swept: bool = False
 
-    def names(self) -> list[str]:
-        """The markers of its uploads and the temporary files of its downloads."""
-        uploads = [record.marker for record in self.uploads]
-        return uploads + [record.temporary for record in self.downloads]
+    def names(self) -> set[str]:
+        """Of all that it left: markers and temporary files."""
+        uploads = {record.marker for record in self.uploads}
+        return uploads | {record.temporary for record in self.downloads}
 
     def forget(self, name: str) -> None:
         """The upload (by its marker) or download (by its temporary file) `name` is over."""
@@ -87,11 +88,10 @@ class DeadRun:
 class Leftovers:
     """What dead runs on one bucket left; see `ledger.Left`."""
 
-    uploads: dict[tuple[str, str], UploadRecord] = field(default_factory=dict)
-    superseded: list[UploadRecord] = field(default_factory=list)
-    downloads: dict[tuple[str, str, str], DownloadRecord] = field(default_factory=dict)
-    same: set[str] = field(default_factory=set)
+    uploads: dict[tuple[str, str], list[UploadRecord]] = field(default_factory=dict)
+    downloads: dict[tuple[str, str, str], list[DownloadRecord]] = field(default_factory=dict)
     runs: list[RunRecord] = field(default_factory=list)
+    ours: set[str] = field(default_factory=set)
     alive: frozenset[str] = frozenset()
     damaged: list[str] = field(default_factory=list)
 
@@ -121,9 +121,13 @@ class Journal:
         def begin() -> None:
             self._unsynced = _with_missing(directory)
             os.makedirs(directory, 0o700, exist_ok=True)
-            lock = take_lock(path)
+            # Another run may take it for one that is left over, and remove it.
+            locks = (take_lock(path) for _ in range(LOCK_TRIES))
+            lock = next((lock for lock in locks if lock is not None), None)
             if lock is None:
-                raise JournalError("another run has this name")
+                raise JournalError(
+                    "cannot lock the journal", hint="does the file system have locks?"
+                )
             self._lock = lock
             self._path = path
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
@@ -148,15 +152,13 @@ class Journal:
             self._dead.append(dead)
         for dead in sorted(self._dead, key=lambda dead: dead.run.started_at):
             found.runs.append(dead.run)
-            if self._run.words and _command(dead.run) == _command(self._run):
-                found.same.update(dead.names())
-            for upload in dead.uploads:
-                earlier = found.uploads.get((upload.scope, upload.name))
-                if earlier is not None:
-                    found.superseded.append(earlier)
-                found.uploads[upload.scope, upload.name] = upload
+            if dead.run.words and _command(dead.run) == _command(self._run):
+                found.ours |= dead.names()
+            for upload in sorted(dead.uploads, key=lambda upload: upload.planned_at):
+                found.uploads.setdefault((upload.scope, upload.name), []).append(upload)
             for download in dead.downloads:
-                found.downloads[download.scope, download.root, download.path] = download
+                place = download.scope, download.root, download.path
+                found.downloads.setdefault(place, []).append(download)
         if self._dead:
             found.alive = frozenset(live_upload_ids(self._directory))
         return found

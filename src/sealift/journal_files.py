@@ -26,6 +26,8 @@ SUFFIX = ".sqlite3"
 LOCK_SUFFIX = ".lock"
 DAMAGED_SUFFIX = ".damaged"
 _LOG_SUFFIX = "-wal"
+# Beside the file of a run there may be these of SQLite's.
+_COMPANIONS = tuple(SUFFIX + end for end in ("-journal", _LOG_SUFFIX, "-shm"))
 # Seconds that a call waits for a reader of another process.
 BUSY_TIMEOUT = 5.0
 
@@ -41,14 +43,19 @@ class DamagedError(JournalError):
 
 
 def journals(directory: str) -> list[str]:
-    """The paths of all journals in `directory`. Raises JournalError."""
+    """The paths of all journals in `directory`. Raises JournalError.
+
+    Also those of runs that were killed at their begin or end: then only something beside is there.
+    """
     try:
         names = sorted(os.listdir(directory))
     except FileNotFoundError:
         return []
     except OSError as error:
         raise trouble(directory, error) from None
-    return [os.path.join(directory, name) for name in names if name.endswith(SUFFIX)]
+    ends = (SUFFIX, LOCK_SUFFIX, *_COMPANIONS)
+    tokens = {name.partition(".")[0] for name in names if name.endswith(ends)}
+    return [os.path.join(directory, token + SUFFIX) for token in sorted(tokens)]
 
 
 def take_lock(path: str) -> int | None:
@@ -71,8 +78,7 @@ def take_dead_lock(path: str) -> int | None:
     """As `take_lock`, but None as well when the run has come to its end meanwhile."""
     lock = take_lock(path)
     if lock is not None and not os.path.lexists(path):
-        with suppress(OSError):
-            os.unlink(_lock_name(path))
+        remove(path)
         os.close(lock)
         return None
     return lock
@@ -93,7 +99,8 @@ def set_aside(path: str) -> str:
 
 def remove(path: str) -> None:
     """Remove a journal, its lock last."""
-    for name in (path, path + _LOG_SUFFIX, path + "-shm", _lock_name(path)):
+    base = path.removesuffix(SUFFIX)
+    for name in (path, *(base + end for end in _COMPANIONS), _lock_name(path)):
         with suppress(OSError):
             os.unlink(name)
 

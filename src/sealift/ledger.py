@@ -56,17 +56,15 @@ _PASSING = frozenset(
 
 class Left(Protocol):
     """What dead runs on the same bucket left: uploads by (scope, name), downloads by (scope, root,
-    path), which of them, by marker or temporary file, were those of the same command, ids of the
-    uploads of runs that are alive, and what the user should know of damage."""
+    path), of each the newest last; which of them, by marker or temporary file, runs of this very
+    command left; ids of the uploads of runs that are alive; what the user should know of damage."""
 
     @property
-    def uploads(self) -> dict[tuple[str, str], UploadRecord]: ...
+    def uploads(self) -> dict[tuple[str, str], list[UploadRecord]]: ...
     @property
-    def superseded(self) -> list[UploadRecord]: ...
+    def downloads(self) -> dict[tuple[str, str, str], list[DownloadRecord]]: ...
     @property
-    def downloads(self) -> dict[tuple[str, str, str], DownloadRecord]: ...
-    @property
-    def same(self) -> set[str]: ...
+    def ours(self) -> set[str]: ...
     @property
     def runs(self) -> list[RunRecord]: ...
     @property
@@ -160,19 +158,36 @@ class Ledger:
 
     # What dead runs left
 
-    async def take_upload(self, name: str) -> UploadRecord | None:
-        """An unfinished upload of the object `name`; whoever takes it ends it by `release`."""
-        await self.open()
-        if self._left is None:
-            return None
-        return self._left.uploads.pop((self.run.scope, name), None)
+    async def take_uploads(self, name: str) -> list[UploadRecord]:
+        """Unfinished uploads of the object `name`, the newest last.
 
-    async def take_download(self, path: str) -> DownloadRecord | None:
-        """An unfinished download of the file `path` below this run's root; see `take_upload`."""
+        Whoever takes them ends them by `release`.
+        """
+        await self.open()
+        return [] if self._left is None else self._left.uploads.pop((self.run.scope, name), [])
+
+    async def take_downloads(self, path: str) -> list[DownloadRecord]:
+        """Unfinished downloads of the file `path` below this run's root; see `take_uploads`."""
         await self.open()
         if self._left is None or self.run.root is None:
-            return None
-        return self._left.downloads.pop((self.run.scope, self.run.root, path), None)
+            return []
+        return self._left.downloads.pop((self.run.scope, self.run.root, path), [])
+
+    async def unclaimed(self) -> tuple[list[UploadRecord], list[DownloadRecord]]:
+        """What dead runs of this very command left, and this one had no use for.
+
+        It is done, or not wanted any more.
+        """
+        await self.open()
+        if self._left is None:
+            return [], []
+        uploads = [one for found in self._left.uploads.values() for one in found]
+        downloads = [one for found in self._left.downloads.values() for one in found]
+        ours = self._left.ours
+        return (
+            [record for record in uploads if record.marker in ours],
+            [record for record in downloads if record.temporary in ours],
+        )
 
     def alive(self) -> frozenset[str]:
         """The ids of the uploads that other runs are busy with."""
@@ -182,24 +197,20 @@ class Ledger:
         """A dead run's upload or download is over, or noted here by now."""
         await self._call(lambda store: store.release(name), None)
 
-    async def useless(self) -> tuple[list[UploadRecord], list[DownloadRecord]]:
-        """What runs of the same command left that this one, now at its end, did not need."""
-        await self.open()
-        left = self._left
-        if left is None:
-            return [], []
-        uploads = [*left.uploads.values(), *left.superseded]
-        return (
-            [record for record in uploads if record.marker in left.same],
-            [record for record in left.downloads.values() if record.temporary in left.same],
-        )
-
     def stale_tokens(self) -> tuple[set[str], set[str]]:
         """Dead runs that wrote below this run's root, and the temporary files not to remove."""
         if self._left is None:
             return set(), set()
         tokens = {run.token for run in self._left.runs if run.root == self.run.root}
-        return tokens, {record.temporary for record in self._left.downloads.values()}
+        return tokens, {found[-1].temporary for found in self._left.downloads.values()}
+
+    def gap_since(self) -> float | None:
+        """When dead runs began to write below this run's root: the catalogue may lack their files.
+
+        In seconds since the epoch; None when there were none.
+        """
+        runs = self._left.runs if self._left else []
+        return min([run.started_at for run in runs if run.root == self.run.root], default=None)
 
     async def swept(self, tokens: Sequence[str]) -> None:
         """Nothing of these dead runs' temporary files is left, but for those of downloads."""

@@ -10,13 +10,13 @@ already, and no catalogue or checksum told. A manifest appears under its name wh
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
-import secrets
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
-from sealift.checksums import decode, encode
+from sealift.checksums import crc64, decode, encode
 from sealift.errors import LocalFileError, UsageError
 from sealift.model import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, Location
 
@@ -40,13 +40,17 @@ class Manifest:
     def __init__(self, path: str) -> None:
         self._path = os.path.realpath(path)
         self._directory = os.path.dirname(self._path)
-        # Of the form that walks pass over: the directory may be one that takes part.
-        name = f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}-0{TEMPORARY_SUFFIX}"
+        # Of the form that walks pass over: the directory may be one that takes part. Always the
+        # same, so that the next run takes the place of one that was killed.
+        token = f"{crc64(os.fsencode(os.path.basename(self._path))):016x}"
+        name = f"{TEMPORARY_PREFIX}{token}-0{TEMPORARY_SUFFIX}"
         self._temporary = os.path.join(self._directory, name)
         if os.path.lexists(self._path) and not os.path.isfile(self._path):
             raise UsageError(f"{path} is no file", hint="give another name for the manifest")
         try:
-            self._file = open(self._temporary, "x", encoding="ascii")  # noqa: SIM115
+            self._file = _open_alone(self._temporary)
+        except BlockingIOError:
+            raise UsageError(f"another run writes {path}", hint="wait for its end") from None
         except OSError as reason:
             raise UsageError(LocalFileError("write", path, reason).message) from None
 
@@ -70,18 +74,53 @@ class Manifest:
         try:
             self._file.flush()
             os.fsync(self._file.fileno())
-            self._file.close()
             os.rename(self._temporary, self._path)
+            self._file.close()
         except OSError as reason:
             self.discard()
             raise LocalFileError("write", self._path, reason) from None
 
     def discard(self) -> None:
         """Remove what was written so far."""
-        with contextlib.suppress(OSError):  # it writes what is left, and the disk may be full
-            self._file.close()
         with contextlib.suppress(OSError):
             os.unlink(self._temporary)
+        with contextlib.suppress(OSError):  # it writes what is left, and the disk may be full
+            self._file.close()
+
+
+def _open_alone(path: str) -> TextIO:
+    """Make a file that no other process writes; what a killed one has left there is removed.
+
+    BlockingIOError when another one writes it.
+    """
+    while True:
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        except FileExistsError:
+            with contextlib.suppress(FileNotFoundError):
+                left = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+                try:
+                    if _is_locked_in_place(left, path, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                        os.unlink(path)
+                finally:
+                    os.close(left)
+            continue
+        try:
+            if _is_locked_in_place(fd, path, fcntl.LOCK_EX):
+                return open(fd, "w", encoding="ascii")
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)  # another process took it for one that was left
+
+
+def _is_locked_in_place(fd: int, path: str, operation: int) -> bool:
+    """Lock a file; whether it is still the one at `path`. BlockingIOError."""
+    fcntl.flock(fd, operation)
+    try:
+        return os.path.samestat(os.fstat(fd), os.lstat(path))
+    except FileNotFoundError:
+        return False
 
 
 def read_manifest(path: str) -> Iterator[Line]:

@@ -30,7 +30,7 @@ DEFAULT_PART_SIZE = 8 * MiB
 # A download's file until it is complete: 16 hexadecimal digits of its run, then a number.
 TEMPORARY_PREFIX = ".sealift-"
 TEMPORARY_SUFFIX = ".tmp"
-TEMPORARY_NAME = re.compile(r"\.sealift-[0-9a-f]{16}-[0-9]+\.tmp")
+TEMPORARY_NAME = re.compile(r"\.sealift-([0-9a-f]{16})-[0-9]+\.tmp")
 
 
 class Durability(enum.StrEnum):
@@ -249,3 +249,9 @@ def parse_size(text: str) -> int:
         return int(float(digits) * _UNITS["" if unit == "B" else unit])
     except (KeyError, ValueError, OverflowError):
         raise UsageError(f"{text!r} is not a size", hint="write for example 64MiB") from None
+
+
+def token_of(name: str) -> str | None:
+    """The run that a temporary file is of, by its name; None when it is none."""
+    match = TEMPORARY_NAME.fullmatch(name)
+    return match[1] if match else None

@@ -21,7 +21,13 @@ import anyio
 
 from sealift.completion import Completion, Multipart
 from sealift.conditions import Conditions
-from sealift.errors import Cause, ObjectError, ReplyError, SealiftError
+from sealift.errors import (
+    Cause,
+    ObjectError,
+    ReplyError,
+    SealiftError,
+    WrongCustomerKeyError,
+)
 from sealift.ledger import KEPT, is_resumable
 from sealift.metadata import FileFacts
 from sealift.model import Job, PartDone
@@ -130,10 +136,13 @@ class Multiparts:
 
         Else what it left is aborted.
         """
-        record = await self._ledger.take_upload(job.location.name)
-        if record is None:
+        records = await self._ledger.take_uploads(job.location.name)
+        if not records:
             return None
-        upload = None
+        record, upload = records[-1], None
+        for earlier in records:
+            if earlier.marker != record.marker:
+                await self.undo(earlier)
         if (
             record.upload_id
             and origin.identity is not None
@@ -141,10 +150,15 @@ class Multiparts:
             and (record.key_id, record.size) == (self._ledger.key_id, job.size)
         ):
             upload = await self._take_over(job, record)
+            await self._ledger.release(record.marker)
         else:
-            await abort_left(self._objects, self._retrier, record, self._ledger.alive())
-        await self._ledger.release(record.marker)
+            await self.undo(record)
         return upload
+
+    async def undo(self, record: UploadRecord) -> None:
+        """Abort what a dead run left of an upload. Raises ObjectError."""
+        await abort_left(self._objects, self._retrier, record, self._ledger.alive())
+        await self._ledger.release(record.marker)
 
     async def _take_over(self, job: Job, record: UploadRecord) -> Multipart | None:
         upload = Multipart(
@@ -161,7 +175,13 @@ class Multiparts:
         if listed is None:
             if record.state is not UploadState.COMPLETING:
                 return None
-            upload.is_done = await self._retrier.run(name, self._completion.confirm_once, upload)
+            try:
+                upload.is_done = await self._retrier.run(
+                    name, self._completion.confirm_once, upload
+                )
+            except ReplyError as error:
+                if error.status != 404 and not isinstance(error, WrongCustomerKeyError):
+                    raise  # else it was removed since, or replaced under another key
             upload.done.extend(record.parts)
             job.crc = upload.crc()
             return upload if upload.is_done else None

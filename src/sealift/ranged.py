@@ -116,8 +116,12 @@ class RangedDownloader:
     async def _begin(self, job: Job, parts: list[str], head: HeadFacts) -> _Download:
         """The download as a dead run left it, if it was of this very version; else a new one."""
         file: TargetFile | None = None
-        left = await self._ledger.take_download(job.path)
-        if left is not None:
+        records = await self._ledger.take_downloads(job.path)
+        for earlier in records[:-1]:  # their files were swept away
+            if earlier.temporary != records[-1].temporary:
+                await self._ledger.release(earlier.temporary)
+        if records:
+            left = records[-1]
             file = await self._disk.run(self._target.reopen, parts, left.temporary)
             fits = (left.etag, left.version_id, left.size) == (
                 head.etag,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from sealift.catalogue import Catalogue
-from sealift.cleaning import drop_useless
+from sealift.cleaning import drop_unclaimed
 from sealift.descriptors import files_at_once, worker_limit
 from sealift.download import MAX_RANGE_SIZE, Downloader
 from sealift.errors import LocalFileError, ObjectError, UsageError
@@ -70,6 +70,8 @@ class Runner:
         self._catalogue = catalogue
         self._reporter = reporter
         self._pace = Pace(1, 0.0)
+        self.gap_since: float | None = None
+        """Of the last run down, see `Ledger.gap_since`."""
 
     async def up(self, plan: Plan, bucket: str, tree: TreeOptions, around: Around = _just) -> None:
         """Upload the files of `plan`."""
@@ -102,6 +104,7 @@ class Runner:
         ledger = self._make_ledger(objects, target, resumes=resumes)
         try:
             await self._sweep(ledger, target)
+            self.gap_since = ledger.gap_since()
             resources = self._resources(objects, schedule, ledger)
             open_count = files_at_once(schedule.ceiling, THREAD_COUNT)
             downloader = Downloader(
@@ -197,7 +200,7 @@ class Runner:
         ledger: Ledger | None,
         target: Target | None = None,
     ) -> None:
-        """Run `plan`; without `ledger` nothing is moved, and so nothing is recorded."""
+        """Run `plan`, down to `target`; without `ledger` nothing is moved, so nothing recorded."""
         recorder = self._make_recorder(objects)
         failed = False
 
@@ -222,7 +225,7 @@ class Runner:
         async def work() -> None:
             await schedule.run(plan, run_batch)
             if ledger is not None and not failed:
-                await drop_useless(ledger, objects, self._session.retrier, self._disk, target)
+                await drop_unclaimed(ledger, objects, self._session.retrier, self._disk, target)
 
         meanwhile: list[Endless] = [self._keep_credentials, recorder.keep_recording]
         if ledger is not None:

@@ -239,7 +239,7 @@ class Sync:
             return []
 
     def _compare(self, known: Known | None, file: FileEntry, found: RemoteObject) -> Verdict:
-        verdict = compare_file(file, found, known, self.options.method)
+        verdict = compare_file(file, found, known, self.options.method, self.runner.gap_since)
         if verdict is not Verdict.SAME and is_marker(found):
             return Verdict.SAME  # two directories
         return verdict

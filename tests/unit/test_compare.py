@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -28,6 +29,9 @@ FILE_CHANGED = FileEntry("/t/a", "a", 5, 1_500 * NANO, MODE)
 FILE_NEWER = FileEntry("/t/a", "a", 5, 2_000 * NANO + 1, MODE)
 OTHER_SIZE = FileEntry("/t/a", "a", 6, 1_000 * NANO, MODE)
 REPLACED = OBJECT._replace(etag='"e2"')
+
+# When a run that was killed began, in seconds.
+KILLED = 3_000.0
 
 SAME, DIFFERENT, ASK = Verdict
 
@@ -69,8 +73,10 @@ ROWS = {
         (FILE, REPLACED, ENTRY._replace(mtime_ns=None), Method.TIMES, DIFFERENT),
     ],
     9: [(FILE_NEWER, OBJECT, None, Method.TIMES, DIFFERENT)],
-    10: [
+    10: [(replace(FILE, ctime_ns=3_000 * NANO), OBJECT, None, Method.TIMES, ASK)],
+    11: [
         (FILE, OBJECT, None, Method.TIMES, SAME),
+        (replace(FILE, ctime_ns=2_990 * NANO), OBJECT, None, Method.TIMES, SAME),
         (FileEntry("/t/a", "a", 5, 2_000 * NANO, MODE), OBJECT, None, Method.TIMES, SAME),
     ],
 }  # fmt: skip
@@ -79,7 +85,12 @@ ROWS = {
 @pytest.mark.parametrize("row", sorted(ROWS))
 def test_row_of_the_table(row: int) -> None:
     for file, found, known, method, verdict in ROWS[row]:
-        assert compare_file(file, found, known, method) is verdict
+        assert compare_file(file, found, known, method, KILLED) is verdict
+
+
+def test_a_young_file_is_not_asked_about_when_no_run_was_killed() -> None:
+    ((file, found, known, method, _),) = ROWS[10]
+    assert compare_file(file, found, known, method) is SAME
 
 
 def test_every_row_has_a_case() -> None:

@@ -19,7 +19,7 @@ from collections.abc import Collection, Sequence
 from sealift.checksums import crc64
 from sealift.errors import LocalFileError
 from sealift.files.directories import Directories, Directory, Identity, Path
-from sealift.model import TEMPORARY_NAME, TEMPORARY_PREFIX, TEMPORARY_SUFFIX, Durability
+from sealift.model import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, Durability, token_of
 
 
 def _check_replaceable(name: str, directory: int) -> None:
@@ -176,18 +176,16 @@ class Target:
         self._files.add(file)
         return file
 
-    def sweep(self, tokens: Collection[str], kept: Collection[str]) -> int:
+    def sweep(self, tokens: Collection[str | None], kept: Collection[str]) -> int:
         """Remove the temporary files of the runs `tokens`, but for those `kept`; how many.
 
         Goes through all directories below the root, and over those that it may not enter.
         """
         count = 0
-        start = len(TEMPORARY_PREFIX)
         for _, _, names, fd in os.fwalk(dir_fd=self._directories.root.fd, follow_symlinks=False):
             for name in names:
-                if not TEMPORARY_NAME.fullmatch(name) or name in kept:
-                    continue
-                if name[start : start + len(self.token)] in tokens:
+                token = token_of(name)
+                if token is not None and token in tokens and name not in kept:
                     with contextlib.suppress(OSError):
                         os.unlink(name, dir_fd=fd)
                         count += 1

@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -21,8 +21,8 @@ IGNORE_FILE = ".sealiftignore"
 class FileEntry:
     """A regular file: `path` opens it, `name` is its path below the root with `/`.
 
-    `mtime_ns` is in nanoseconds since the epoch, `mode` is st_mode. The `path` and the `name` of an
-    empty directory end with `/`, its size is 0.
+    `mtime_ns` and `ctime_ns` are in nanoseconds since the epoch, `mode` is st_mode. The `path` and
+    the `name` of an empty directory end with `/`, its size is 0.
     """
 
     path: str
@@ -30,6 +30,7 @@ class FileEntry:
     size: int
     mtime_ns: int
     mode: int
+    ctime_ns: int = field(default=0, compare=False)
 
 
 @dataclass(slots=True)
@@ -129,7 +130,9 @@ def _look(entry: os.DirEntry[str], name: str, follow_links: bool) -> FileEntry |
             return Passed(name, "unfinished download")
         if not name.isascii():
             name.encode()
-        return FileEntry(entry.path, name, facts.st_size, facts.st_mtime_ns, mode)
+        return FileEntry(
+            entry.path, name, facts.st_size, facts.st_mtime_ns, mode, facts.st_ctime_ns
+        )
     except UnicodeEncodeError:
         return Passed(name, "", _not_utf8(name))
     except OSError as reason:
