@@ -254,11 +254,11 @@ def test_the_default_place_is_the_state_directory(state_home: Path) -> None:
 def test_a_dead_run_is_handed_over_once(state: State) -> None:
     state.leave(UploadPlanned(created(0)))
     first, second = state.open(1), state.open(2)
-    assert first.leftovers().uploads == {(SCOPE, "name-0"): created(0)}
+    assert first.leftovers().uploads == {(SCOPE, "name-0"): [created(0)]}
     assert second.leftovers().uploads == {}
     assert state.found() == ([], [])
     first.close(finished=True)
-    assert second.leftovers().uploads == {(SCOPE, "name-0"): created(0)}
+    assert second.leftovers().uploads == {(SCOPE, "name-0"): [created(0)]}
     second.close(finished=True)
     assert state.only().run == run_record(0)
 
@@ -282,7 +282,7 @@ def test_a_dead_run_of_the_same_command_ends_with_it(
 ) -> None:
     """When nothing of it is left: neither uploads and downloads nor temporary files."""
     state.leave(UploadPlanned(created(0)))
-    journal = state.open(1, words=WORDS if same else ("put",))
+    journal = state.open(1, aim=() if same else ("put",))
     journal.leftovers()
     journal.release(upload(0).marker)
     if is_swept:
@@ -308,8 +308,7 @@ def test_the_latest_of_two_dead_runs_stands_for_an_object(state: State) -> None:
     journal = state.open(1)
     found = journal.leftovers()
     journal.close(finished=False)
-    assert found.uploads == {(SCOPE, "name-0"): created(0)}
-    assert found.superseded == [older]
+    assert found.uploads == {(SCOPE, "name-0"): [older, created(0)]}
 
 
 def test_the_ids_of_runs_that_are_alive(state: State) -> None:
@@ -369,7 +368,7 @@ def test_a_run_of_another_process_is_not_touched_while_it_lives(
     assert state.found() == ([], [])
     assert live_upload_ids(state.text) == {"held-id"}
     assert state.names() == before
-    with pytest.raises(JournalError, match="another run has this name"):
+    with pytest.raises(JournalError, match="cannot lock the journal"):
         state.open(5)
     assert state.names() == before
     holder.communicate("\n")
