@@ -114,7 +114,7 @@ class RangedDownloader:
         file: TargetFile | None = None
         left = await self._ledger.take_download(job.path)
         if left is not None:
-            file = await self._disk.run(self._target.reopen, parts, left.temporary)
+            file = await self._disk.run(self._target.reopen, parts, left.temporary, head.size)
             fits = (left.etag, left.version_id, left.size) == (
                 head.etag,
                 head.version_id,
