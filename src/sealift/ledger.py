@@ -99,7 +99,8 @@ class Ledger:
     ) -> None:
         self.run = run
         self.key_id = key_id
-        self._store: RunStore | None = store
+        self._store = store
+        self._is_kept = True
         self._disk = disk
         self._reporter = reporter
         self._resumes = resumes
@@ -113,7 +114,7 @@ class Ledger:
     @property
     def is_kept(self) -> bool:
         """Whether what is noted here will be found by a later run."""
-        return self._store is not None
+        return self._is_kept
 
     async def open(self) -> None:
         """Begin the journal, and see what dead runs left."""
@@ -152,9 +153,9 @@ class Ledger:
         with anyio.move_on_after(FINISH_TIME, shield=True):
             async with self._lock:
                 await self._write(durable=False)
-                if self._is_open and self._store is not None:
-                    await self._call(lambda store: store.close(finished=finished), None)
-                self._store = None
+                self._is_kept = False
+                if self._is_open:  # also of a store that failed: it has a lock still
+                    await self._disk.run(partial(self._store.close, finished=finished))
 
     # What dead runs left
 
@@ -222,10 +223,11 @@ class Ledger:
     async def _open(self) -> None:
         if self._is_open:
             return
-        self._is_open = True
-        await self._call(lambda store: store.open(), None)
-        if self._resumes:
-            self._left = await self._call(lambda store: store.leftovers(), None)
+        with anyio.CancelScope(shield=True):  # brief, and half of it is of no use
+            self._is_open = True
+            await self._call(lambda store: store.open(), None)
+            if self._resumes:
+                self._left = await self._call(lambda store: store.leftovers(), None)
         for text in self._left.damaged if self._left else ():
             self._reporter.emit(Noted(text))
 
@@ -240,14 +242,13 @@ class Ledger:
         self._written = written
 
     async def _call(self, work: Callable[[RunStore], T], otherwise: T) -> T:
-        store = self._store
-        if store is None:
+        if not self._is_kept:
             return otherwise
         try:
-            return await self._disk.run(work, store)
+            return await self._disk.run(work, self._store)
         except JournalError as error:
-            self._store = None
-            self._reporter.emit(Noted(str(error)))
+            self._is_kept = False
+            self._reporter.emit(Noted(f"nothing can go on with this run later: {error}"))
             return otherwise
 
 

@@ -122,7 +122,7 @@ class RangedDownloader:
                 await self._ledger.release(earlier.temporary)
         if records:
             left = records[-1]
-            file = await self._disk.run(self._target.reopen, parts, left.temporary)
+            file = await self._disk.run(self._target.reopen, parts, left.temporary, head.size)
             fits = (left.etag, left.version_id, left.size) == (
                 head.etag,
                 head.version_id,

@@ -290,6 +290,20 @@ async def test_a_range_that_was_damaged_is_fetched_again(site: Site, state: str)
     assert site.left_behind() == []
 
 
+def append(path: Path, more: bytes) -> None:
+    path.write_bytes(path.read_bytes() + more)
+
+
+async def test_what_a_temporary_file_has_beyond_the_end_is_cut_off(site: Site, state: str) -> None:
+    await get_in_vain(site, state)
+    (temporary,) = site.left_behind()
+    append(Path(temporary), b"beyond")
+
+    await get(site, state)
+
+    assert site.out.read_bytes() == LARGE
+
+
 async def test_a_replaced_object_begins_anew(site: Site, state: str) -> None:
     await get_in_vain(site, state)
     other = LARGE[::-1]

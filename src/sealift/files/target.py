@@ -155,10 +155,11 @@ class Target:
         self._files.add(file)
         return file
 
-    def reopen(self, parts: list[str], temporary: str) -> TargetFile | None:
+    def reopen(self, parts: list[str], temporary: str, size: int) -> TargetFile | None:
         """The temporary file that an earlier run left for the name `parts`; None: there is none.
 
-        A link is none, and neither is a file of another user, or one with a second name.
+        A link is none, and neither is a file of another user, or one with a second name. What is
+        beyond `size` bytes is cut off.
         """
         shown = "/".join(parts)
         directory = self._enter(tuple(parts[:-1]), shown)
@@ -173,6 +174,8 @@ class Target:
         if not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1 or facts.st_uid != os.geteuid():
             self._end(file)
             return None
+        if facts.st_size > size:
+            os.ftruncate(fd, size)
         self._files.add(file)
         return file
 
