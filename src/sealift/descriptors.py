@@ -36,3 +36,12 @@ def files_at_once(workers: int, threads: int) -> int:
     if soft == resource.RLIM_INFINITY:
         soft = WANTED
     return 1 + max(0, soft - _OWN - _PER_WORKER * workers) // (2 * threads)
+
+
+def idle_directories(wanted: int) -> int:
+    """How many directories of a target may be open beside those in use, `wanted` at most.
+
+    Where few files may be open they would take what connections need.
+    """
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return wanted if soft == resource.RLIM_INFINITY else min(wanted, soft // 8)

@@ -13,11 +13,11 @@ import anyio
 
 from sealift.catalogue import Catalogue
 from sealift.cleaning import drop_unclaimed
-from sealift.descriptors import files_at_once, worker_limit
+from sealift.descriptors import files_at_once, idle_directories, worker_limit
 from sealift.download import MAX_RANGE_SIZE, Downloader
 from sealift.errors import LocalFileError, ObjectError, UsageError
 from sealift.events import Failed, Finished, Noted, Removed, Reporter, Started, Unchanged
-from sealift.files.directories import Identity
+from sealift.files.directories import KEPT_DIRECTORY_COUNT, Identity
 from sealift.files.disk import THREAD_COUNT, Disk
 from sealift.files.names import split_name
 from sealift.files.target import Target
@@ -331,6 +331,10 @@ def _remove_files(
 
 def _open_target(directory: str, durability: Durability | None) -> Target:
     try:
-        return Target(directory, durability or Durability.FILE)
+        return Target(
+            directory,
+            durability or Durability.FILE,
+            kept_count=idle_directories(KEPT_DIRECTORY_COUNT),
+        )
     except ObjectError as error:
         raise UsageError(error.message, hint=error.hint) from None

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sealift.descriptors import WANTED, files_at_once, raise_limit, worker_limit
+from sealift.descriptors import WANTED, files_at_once, idle_directories, raise_limit, worker_limit
 from sealift.files.disk import THREAD_COUNT
 from sealift.options import ADAPTIVE_CEILING, MAX_CONCURRENCY
 from sealift.schedule import BATCH_COUNT
@@ -60,3 +60,9 @@ def test_batches_fit_below_the_limit(soft: int, workers: int, files: int) -> Non
 def test_a_whole_batch_fits_below_the_wanted_limit() -> None:
     allow(WANTED)
     assert files_at_once(ADAPTIVE_CEILING, THREAD_COUNT) >= BATCH_COUNT
+
+
+@pytest.mark.parametrize(("soft", "directories"), [(64, 8), (1024, 64)])
+def test_idle_directories_leave_the_most(soft: int, directories: int) -> None:
+    allow(soft)
+    assert idle_directories(64) == directories

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from typing import Any
 
 import pytest
 from tests.faults import FaultServer
 
-from sealift.errors import Cause, NetworkError, SettingsError
+from sealift.errors import Cause, NetworkError, ObjectError, SettingsError
 from sealift.wire.address import Lookup, Proxy, Server, find_proxy
 
 
@@ -138,6 +139,7 @@ def test_addresses_are_handed_out_in_turn(monkeypatch: pytest.MonkeyPatch) -> No
         (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), Cause.PERMANENT),
         (socket.gaierror(socket.EAI_AGAIN, "Temporary failure"), Cause.NAME_LOOKUP),
         (UnicodeError("label too long"), Cause.PERMANENT),
+        (OSError(errno.EMFILE, "Too many open files"), Cause.PERMANENT),  # as uvloop raises it
     ],
 )
 def test_a_lookup_that_fails(
@@ -145,7 +147,7 @@ def test_a_lookup_that_fails(
 ) -> None:
     async def main() -> None:
         fake_resolver(monkeypatch, reason)
-        with pytest.raises(NetworkError, match=r"s3\.example") as caught:
+        with pytest.raises(ObjectError, match=r"s3\.example") as caught:
             await Lookup("s3.example", 443).addresses()
         assert caught.value.cause is cause
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from tests.faults import (
 )
 from tests.kit import Certificate, Count, RawServer, open_count, open_pool, request, until
 
-from sealift.errors import Cause, NetworkError
+from sealift.errors import Cause, LocalFileError, NetworkError
 from sealift.tls import client_context
 from sealift.wire import pool as pool_module
 from sealift.wire.address import Proxy, Server, find_proxy
@@ -229,6 +231,22 @@ async def test_no_address_answers(certificate: Certificate) -> None:
     with pytest.raises(NetworkError, match="cannot connect") as caught:
         await get(pool)
     assert caught.value.cause is Cause.CONNECT
+
+
+async def test_no_descriptor_left(server: FaultServer, certificate: Certificate) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with open_pool(server, certificate) as pool:
+        await pool._lookup.addresses()
+        lowest = os.dup(0)
+        os.close(lowest)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, limits[1]))
+        try:
+            with pytest.raises(LocalFileError, match=r"cannot connect to .*ulimit -n") as caught:
+                await get(pool)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert caught.value.cause is Cause.PERMANENT
+        await get(pool)
 
 
 async def test_no_answer_in_time(certificate: Certificate) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterator
 
 from sealift.errors import LocalFileError
 
-# Idle directory descriptors kept open; far below the usual limit of 1024 open files.
+# Idle directory descriptors kept open at most.
 KEPT_DIRECTORY_COUNT = 64
 
 # Device and inode: what a directory is, whatever its path.
@@ -85,11 +85,13 @@ class Directory:
 class Directories:
     """The open directories below `root`; may be shared by threads.
 
-    With `durable` each that is made is synced into its parent. OSError.
+    With `durable` each that is made is synced into its parent. `kept_count` stay open when they are
+    not in use. OSError.
     """
 
-    def __init__(self, root: str, *, durable: bool) -> None:
+    def __init__(self, root: str, *, durable: bool, kept_count: int = KEPT_DIRECTORY_COUNT) -> None:
         self._durable = durable
+        self._kept_count = kept_count
         self._lock = threading.Lock()
         self._open: dict[Path, Directory] = {}
         self._idle: OrderedDict[Path, None] = OrderedDict()
@@ -145,7 +147,7 @@ class Directories:
             directory.users -= 1
             if directory.users == 0:
                 self._idle[directory.path] = None
-                while len(self._idle) > KEPT_DIRECTORY_COUNT:
+                while len(self._idle) > self._kept_count:
                     path, _ = self._idle.popitem(last=False)
                     os.close(self._open.pop(path).fd)
 

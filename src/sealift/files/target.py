@@ -18,7 +18,13 @@ from collections.abc import Collection, Sequence
 
 from sealift.checksums import crc64
 from sealift.errors import LocalFileError
-from sealift.files.directories import Directories, Directory, Identity, Path
+from sealift.files.directories import (
+    KEPT_DIRECTORY_COUNT,
+    Directories,
+    Directory,
+    Identity,
+    Path,
+)
 from sealift.model import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, Durability, token_of
 
 
@@ -112,10 +118,16 @@ class TargetFile:
 class Target:
     """The directory `root` that files are written below; may be shared by threads.
 
-    `token` is in the names of its temporary files.
+    `token` is in the names of its temporary files. `kept_count` directories stay open when nothing
+    is written to them.
     """
 
-    def __init__(self, root: str, durability: Durability = Durability.DIR) -> None:
+    def __init__(
+        self,
+        root: str,
+        durability: Durability = Durability.DIR,
+        kept_count: int = KEPT_DIRECTORY_COUNT,
+    ) -> None:
         self.root = os.path.abspath(root)
         self.durability = durability
         self._files: set[TargetFile] = set()
@@ -125,7 +137,9 @@ class Target:
         os.umask(umask)
         self._mode = 0o666 & ~umask
         try:
-            self._directories = Directories(root, durable=durability is Durability.DIR)
+            self._directories = Directories(
+                root, durable=durability is Durability.DIR, kept_count=kept_count
+            )
         except OSError as reason:
             raise LocalFileError("make the directory", root, reason) from None
 

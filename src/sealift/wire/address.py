@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from sealift.errors import Cause, NetworkError, SettingsError
+from sealift.errors import Cause, LocalFileError, NetworkError, SettingsError
 
 # S3 answers with short-lived addresses and asks clients to spread over them.
 LOOKUP_LIFETIME = 30.0
@@ -119,6 +119,8 @@ class Lookup:
                 cause=Cause.NAME_LOOKUP if passing else Cause.PERMANENT,
                 hint="" if passing else "check the endpoint",
             ) from None
+        except OSError as reason:
+            raise LocalFileError("look up", self._host, reason) from None
         except UnicodeError:  # the IDNA codec: a label that is empty or too long
             raise NetworkError(
                 f"{self._host} is no host name", cause=Cause.PERMANENT, hint="check the endpoint"

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import ssl
 import time
 from collections import deque
 from collections.abc import Callable
 
-from sealift.errors import Cause, NetworkError
+from sealift.errors import Cause, LocalFileError, NetworkError
 from sealift.wire.address import Lookup, Proxy, Server
 from sealift.wire.bandwidth import Bandwidth
 from sealift.wire.connection import Body, Connection, Counter, Deadlines
@@ -140,6 +141,8 @@ class Pool:
             except ssl.SSLCertVerificationError as reason:
                 raise _untrusted(self._server, reason) from None
             except OSError as reason:  # TimeoutError and ssl.SSLError are among them
+                if reason.errno in (errno.EMFILE, errno.ENFILE):  # more attempts free none
+                    raise LocalFileError("connect to", self._server.netloc, reason) from None
                 text = "no answer in time" if isinstance(reason, TimeoutError) else reason.strerror
                 failure = NetworkError(
                     f"cannot connect to {self._server.netloc}: {text or type(reason).__name__}",
