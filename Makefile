@@ -9,13 +9,14 @@ COMPILE = pip compile --quiet --universal --python-version 3.11 --generate-hashe
 	--custom-compile-command "make lock"
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench lock
+.PHONY: help demo test check bench soak lock
 
 help:
 	@echo 'make demo    move a tree to an S3 server on this machine and back'
 	@echo 'make test    run all tests (make test ARGS=tests/unit runs some)'
 	@echo 'make check   lint, format, types, import contracts'
 	@echo 'make bench   race the peers on this machine (make bench ARGS=--quick for a glance)'
+	@echo 'make soak    move trees through faults and kills (make soak ARGS="--minutes 1 --seed 7")'
 	@echo 'make lock    choose the newest allowed versions anew, with hashes'
 
 demo: $(VENV)/.users
@@ -32,6 +33,9 @@ check: $(VENV)/.developers
 
 bench: $(VENV)/.developers
 	$(BIN)/python -m benchmarks $(ARGS)
+
+soak: $(VENV)/.developers
+	$(BIN)/python -m tests.soak $(ARGS)
 
 # A stamp is younger than what it was made from, or it is made again.
 $(VENV)/.users: requirements.lock pyproject.toml | $(BIN)/python

@@ -85,10 +85,12 @@ class Soak:
     def run(self, seconds: float) -> None:
         """Begin rounds for so long; raises Broken."""
         began = time.monotonic()
-        with self._open():
-            while time.monotonic() - began < seconds:
-                self._round()
-        self.summary.seconds = time.monotonic() - began
+        try:
+            with self._open():
+                while time.monotonic() - began < seconds:
+                    self._round()
+        finally:
+            self.summary.seconds = time.monotonic() - began
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[None]:
@@ -255,12 +257,18 @@ class Soak:
             raw.hex().encode(),
             raw.hex().upper().encode(),
         )
-        for path in self._directory.rglob("*"):
-            if path.is_file() and any(form in path.read_bytes() for form in forms):
-                raise Broken(f"the customer key is in {path}")
+        for directory in (self._state, self._work, self._directory / "output"):
+            for path in directory.rglob("*"):
+                if path.is_file() and any(form in path.read_bytes() for form in forms):
+                    raise Broken(f"the customer key is in {path}")
 
 
 def _check_stopped(ended: Ended) -> None:
-    """A command that was stopped, or was quicker, says nothing wrong."""
-    if ended.status not in (0, 130, -signal.SIGKILL):
+    """A command that was stopped, or was quicker, says nothing wrong.
+
+    One that is through with its work and about to exit takes SIGINT as any process does.
+    """
+    is_through = ended.lines[-1:] and ended.lines[-1].get("status") == "complete"
+    wanted = {0, 130, -signal.SIGKILL} | ({-signal.SIGINT} if is_through else set())
+    if ended.status not in wanted:
         raise Broken(f"{ended.words}, stopped, ended with {ended.status}: {ended.failed}")

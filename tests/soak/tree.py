@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tests.contract.site import PART_SIZE
 
-FILE_COUNT = 60  # at most; the tree is compared whole after every round
-LARGE_COUNT = 4
+FILE_COUNT = 80  # at most; the tree is compared whole after every round
+LARGE_COUNT = 3
 _WORDS = ("a", "b c", "d+e", "f%20g", "ü", "h..i", ".j", "k&l=m", "n'o", "日本", "p#q?")
 _KIB = 1024
 
@@ -30,7 +30,7 @@ class Tree:
 
     def edit(self) -> None:
         """Change some files in some way."""
-        for _ in range(self._chance.randrange(1, 9)):
+        for _ in range(self._chance.randrange(1, 25)):
             act = self._chance.choice(
                 [self._create, self._create, self._rewrite, self._grow, self._shrink, self._remove]
             )
@@ -71,9 +71,9 @@ class Tree:
     def _content(self) -> bytes:
         large = sum(path.stat().st_size > PART_SIZE for path in self.files())
         kind = self._chance.random()
-        if kind < 0.25 and large < LARGE_COUNT:
-            size = self._chance.choice([PART_SIZE, PART_SIZE + 1, 2 * PART_SIZE, 3 * PART_SIZE - 1])
-        elif kind < 0.35:
+        if kind < 0.2 and large < LARGE_COUNT:
+            size = self._chance.choice([PART_SIZE, PART_SIZE + 1, 2 * PART_SIZE + 7])
+        elif kind < 0.3:
             size = self._chance.randrange(_KIB * _KIB)
         else:
             size = self._chance.choice([0, 1, self._chance.randrange(64 * _KIB)])
