@@ -17,6 +17,8 @@ from tests.kills.traces import files_below, files_with_key, temporary_files
 CHECK_EVERY = 20
 SMALL_COUNT = 24
 LARGE_COUNT = 3
+# The share of kills that come when the run is at work, not somewhere from its start on.
+AT_WORK = 0.75
 # Seconds that a request of a killed run may take to end: until then the source stays as it is, for
 # an object that is stored after its file was changed looks newer than the file.
 SETTLE_TIME = 0.1
@@ -29,6 +31,7 @@ class Soaked:
 
     title: str
     kills: int = 0
+    at_work: int = 0
     runs: int = 0
     checks: int = 0
     objects: int = 0
@@ -36,8 +39,9 @@ class Soaked:
 
     def __str__(self) -> str:
         return (
-            f"{self.title}: {self.kills} kills in {self.runs} runs, {self.checks} checks of "
-            f"{self.objects} objects, {self.size / 2**20:.0f} MiB, lost 0"
+            f"{self.title}: {self.kills} kills, {self.at_work} of them amid transfers, "
+            f"in {self.runs} runs; {self.checks} checks of {self.objects} objects, "
+            f"{self.size / 2**20:.0f} MiB, lost 0"
         )
 
 
@@ -49,7 +53,9 @@ class Soak:
         self.content: dict[str, bytes] = {}
         self.soaked = Soaked(title)
         self.chance = random.Random(seed)
-        self._usual = 1.0
+        self._state = Path(site.environment()["XDG_STATE_HOME"])
+        # Seconds that a run takes, and of these from its first object on: of the last one.
+        self._whole_time, self._work_time = 1.0, 0.5
 
     # What the two directions are
 
@@ -81,9 +87,9 @@ class Soak:
                 if self.soaked.kills % CHECK_EVERY == 0:
                     self._check()
                 time.sleep(SETTLE_TIME)
-                self._change_some(at_least=0)
+                self._change_some(at_least=self.chance.choice((0, 3)))
             else:
-                self._change_some(at_least=2)
+                self._change_some(at_least=3)
         if count % CHECK_EVERY:
             self._check()
         return self.soaked
@@ -91,19 +97,31 @@ class Soak:
     def _is_killed(self) -> bool:
         """Run the command and kill it; False when it came to its end before."""
         self.soaked.runs += 1
-        began = time.monotonic()
-        delay = self.chance.uniform(0, self._usual)
+        left = self._journals()
+        waits = self.chance.random() < AT_WORK
+        delay = self.chance.random()
         with self.site.start(*self.words(), *OPTIONS) as child:
+            began = time.monotonic()
+            while waits and child.poll() is None and self._journals() <= left:
+                time.sleep(0.002)
+            start, begun = time.monotonic(), self._journals() - left
             try:
-                child.wait(delay)
+                child.wait(delay * (self._work_time if waits else self._whole_time))
             except subprocess.TimeoutExpired:
                 child.kill()
             ended = self.site.ended(child)
         if ended.status == -signal.SIGKILL:
+            self.soaked.at_work += bool(begun or self._journals() - left)
             return True
         assert ended.status == 0, ended
-        self._usual = time.monotonic() - began
+        if waits:
+            self._work_time = time.monotonic() - start
+            self._whole_time = time.monotonic() - began
         return False
+
+    def _journals(self) -> set[str]:
+        """Of runs that are at work, or were killed at it."""
+        return {path.name for path in self._state.glob("sealift/journal/*.sqlite3")}
 
     def _finish(self) -> None:
         self.soaked.runs += 1
@@ -121,18 +139,17 @@ class Soak:
         self.soaked.objects += len(copies)
         self.soaked.size += sum(len(content) for content in copies.values())
         assert self.site.uploads() == []
-        state = Path(self.site.environment()["XDG_STATE_HOME"])
         assert temporary_files(self.site.work) == []
-        assert files_below(state / "sealift" / "journal") == []
+        assert files_below(self._state / "sealift" / "journal") == []
         assert self.site.cli("jobs", "--json").stdout == ""
         key = self.site.seal["SSECustomerKey"]
-        assert files_with_key(key, files_below(self.site.work, state)) == []
+        assert files_with_key(key, files_below(self.site.work, self._state)) == []
 
     def _change_some(self, at_least: int) -> None:
         """Change, add and remove at the source: nothing, now and then, if that is enough."""
-        count = self.chance.randint(at_least, at_least + 2)
-        for _ in range(count):
-            name = self.chance.choice(sorted(self.content))
+        for _ in range(self.chance.randint(at_least, at_least + 2)):
+            names = sorted(self.content)
+            name = self.chance.choice(names + names[-LARGE_COUNT:] * 4)
             if self.chance.random() < 0.1 and not name.startswith("large"):
                 self.write(name, None)
                 del self.content[name]

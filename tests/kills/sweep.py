@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -195,10 +195,10 @@ class Ground:
 def sweep(
     ground: Ground,
     transfer: Transfer,
-    numbers: Callable[[int], Iterator[int]],
+    choose: Callable[[list[str]], Iterable[int]],
     seed: int | None = None,
 ) -> Swept:
-    """Kill at the calls `numbers`, which is given how many there are.
+    """Kill at the calls, by number from 1, that `choose` picks from those of a run.
 
     With `seed` the run after the kill is killed too, anywhere, before the one that is not.
     """
@@ -208,7 +208,7 @@ def sweep(
     untouched = ground.run(1_000_000)
     ground.check_done(untouched)
     swept.calls = len(untouched.calls)
-    for number in numbers(swept.calls):
+    for number in choose(untouched.calls):
         ground.clear()
         plan = [number] if chance is None else [number, chance.randint(1, swept.calls)]
         history = []
