@@ -16,7 +16,7 @@ from functools import partial
 import anyio
 
 from sealift.checksums import combine, crc64
-from sealift.errors import ObjectChangedError, ObjectError
+from sealift.errors import NetworkError, ObjectChangedError, ObjectError
 from sealift.files.names import split_name
 from sealift.files.source import CHUNK_SIZE
 from sealift.files.target import Target, TargetFile
@@ -150,23 +150,48 @@ class RangedDownloader:
             download.job.moved += done.size
             download.crcs[done.start] = done.crc, done.size
             return
-        await self._retrier.run(download.job.location.name, self._get_range_once, download, span)
-
-    async def _get_range_once(self, download: _Download, span: ByteRange) -> None:
-        job, head = download.job, download.head
-        async with self._memory.buffer(span.size) as room:
-            received = await self._objects.get_object(job.location.name, room, span, head.etag, job)
-            with counted_if_kept(job, received.size):
-                _same_version(received, head)
-                async with download.writing:
-                    if not download.allocated:
-                        await self._disk.run(download.file.allocate, head.size)
-                        download.allocated = True
-                    crc = await self._disk.run(_write, download.file, room, span.start)
+        pieces: list[tuple[int, int]] = []
+        await self._retrier.run(
+            download.job.location.name, self._get_range_once, download, span, pieces
+        )
+        crc = combine(pieces)
         download.crcs[span.start] = crc, span.size
         download.unnoted.append(RangeDone(span.start, span.size, crc))
         if time.monotonic() - download.noted_at > NOTE_INTERVAL:
             await self._note_durable(download)
+
+    async def _get_range_once(
+        self, download: _Download, span: ByteRange, pieces: list[tuple[int, int]]
+    ) -> None:
+        """Fetch what is missing of `span`; `pieces`, by (CRC, size), are those written so far.
+
+        What comes before a connection breaks is kept: a line that never holds for a whole range
+        brings it all the same.
+        """
+        job, head = download.job, download.head
+        start = span.start + sum([size for _, size in pieces])
+        async with self._memory.buffer(span.end - start) as room:
+            try:
+                received = await self._objects.get_object(
+                    job.location.name, room, ByteRange(start, span.end), head.etag, job
+                )
+            except NetworkError as error:
+                if error.received:
+                    pieces.append(await self._save(download, room[: error.received], start))
+                    job.moved += error.received
+                raise
+            with counted_if_kept(job, received.size):
+                _same_version(received, head)
+                pieces.append(await self._save(download, room, start))
+
+    async def _save(self, download: _Download, data: memoryview, start: int) -> tuple[int, int]:
+        """Write `data` to its place in the file; returns its CRC and size."""
+        async with download.writing:
+            if not download.allocated:
+                await self._disk.run(download.file.allocate, download.head.size)
+                download.allocated = True
+            crc = await self._disk.run(_write, download.file, data, start)
+        return crc, len(data)
 
     async def _is_there(self, download: _Download, done: RangeDone) -> bool:
         """Whether the file has the bytes of a range that an earlier run has fetched."""
