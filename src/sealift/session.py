@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from types import TracebackType
@@ -55,7 +55,7 @@ class Session:
         self._direct: DirectRoute | None = None
         self._control: Control | None = None
         self._identity: Identity | None = None
-        self.retrier = self._make_retrier(options.policy)
+        self.retrier = self.make_retrier(anyio.sleep)
 
     async def __aenter__(self) -> Session:
         self._direct = self._find_direct()
@@ -174,13 +174,16 @@ class Session:
 
     def _brief_retrier(self) -> Retrier:
         budget = min(FIRST_CONTACT_BUDGET, self._options.policy.budget)
-        return self._make_retrier(replace(self._options.policy, budget=budget))
+        return self.make_retrier(anyio.sleep, replace(self._options.policy, budget=budget))
 
-    def _make_retrier(self, policy: Policy) -> Retrier:
+    def make_retrier(
+        self, sleep: Callable[[float], Awaitable[None]], policy: Policy | None = None
+    ) -> Retrier:
+        """What makes further attempts, with waits by `sleep`; by default as the options say."""
         return Retrier(
-            policy,
+            policy or self._options.policy,
             clock=time.monotonic,
-            sleep=anyio.sleep,
+            sleep=sleep,
             chance=random.random,
             repair=self._repair,
             on_retry=lambda name, attempt, delay, error: self._reporter.emit(

@@ -257,10 +257,9 @@ class ObjectClient:
         """How many bytes of a reply that has not ended are the first of `span`, of that version."""
         try:
             self._check_echo("GetObject", reply.head)
-            same = _matching(reply, span, is_whole=False).etag == etag
+            return reply.size if _matching(reply, span, is_whole=False).etag == etag else 0
         except ObjectError:
             return 0
-        return reply.size if same else 0
 
     async def _store(
         self,
@@ -378,10 +377,7 @@ def _take_back(reply: Reply, counter: Counter | None) -> None:
 
 
 def _matching(reply: Reply, span: ByteRange | None, *, is_whole: bool = True) -> Received:
-    """Check that the reply is the bytes asked for (RFC 9110 sections 14.4 and 15.3.7).
-
-    Without `is_whole` it may have ended early.
-    """
+    """Check that the reply is the bytes asked for, or begins them (RFC 9110 14.4, 15.3.7)."""
     head = reply.head
     etag = head.get(b"etag")
     if not etag:
