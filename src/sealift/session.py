@@ -123,12 +123,21 @@ class Session:
         """Whether the settings hold; False when the server says that the bucket is elsewhere."""
         with _settings_checked():
             try:
-                await self._brief_retrier().run(bucket, client.reach)
+                await self._first_contact(client, bucket)
             except ReplyError as error:
                 if not _is_elsewhere(error):
                     raise
                 return False
         return True
+
+    async def _first_contact(self, client: BucketClient, bucket: str) -> None:
+        """A server that asks to slow down is there: it gets as long as it may take in a run."""
+        try:
+            await self._brief_retrier().run(bucket, client.reach)
+        except ReplyError as error:
+            if error.cause is not Cause.THROTTLED:
+                raise
+            await self.retrier.run(bucket, client.reach, failed=error)
 
     def _make_client(
         self, server: Server, reached: Bucket, ca_bundle: str | None, identity: Identity
