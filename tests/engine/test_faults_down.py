@@ -136,6 +136,8 @@ async def test_case_07_one_object_fails_and_the_others_go_on(site: Site) -> None
         await engine.copy("s3://bucket/tree/", str(site.out))
     assert site.record.finished == {"tree/a", "tree/c"}
     assert isinstance(site.record.failed["tree/bad"], ReplyError)
+    tries = [sent for sent in site.server.seen("GetObject") if sent.name == "tree/bad"]
+    assert len(tries) == site.record.failed["tree/bad"].attempts == 8
     assert sorted(path.name for path in site.out.iterdir()) == ["a", "c"]
 
 
