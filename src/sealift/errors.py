@@ -131,9 +131,14 @@ class WrongCustomerKeyError(ReplyError):
 
 
 class NetworkError(ObjectError):
-    """No usable answer came: connect, TLS, reset, stall, short body."""
+    """No usable answer came: connect, TLS, reset, stall, short body.
+
+    `received` counts the bytes that came all the same, from the start of what was asked for; they
+    are in the caller's buffer and belong to the version asked for.
+    """
 
     cause = Cause.RESET
+    received: int = 0
 
 
 class ProtocolError(NetworkError):

@@ -85,6 +85,10 @@ class Pace:
         self.limit = max(1, self.limit // 2)
         self._rest(now + THROTTLE_REST)
 
+    def is_throttled(self, now: float) -> bool:
+        """Whether the server has asked to slow down just now."""
+        return now - self._throttled_at < THROTTLE_REST
+
     def _grow(self, factor: float) -> None:
         self._smaller = self.limit
         self.limit = min(self._ceiling, max(self.limit + 1, int(self.limit * factor)))

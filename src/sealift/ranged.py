@@ -16,7 +16,7 @@ from functools import partial
 import anyio
 
 from sealift.checksums import combine, crc64
-from sealift.errors import ObjectChangedError, ObjectError
+from sealift.errors import NetworkError, ObjectChangedError, ObjectError
 from sealift.files.names import split_name
 from sealift.files.source import CHUNK_SIZE
 from sealift.files.target import Target, TargetFile
@@ -158,22 +158,43 @@ class RangedDownloader:
             download.job.moved += done.size
             download.crcs[done.start] = done.crc, done.size
             return
-        await self._retrier.run(download.job.location.name, self._get_range_once, download, span)
-
-    async def _get_range_once(self, download: _Download, span: ByteRange) -> None:
-        with ExitStack() as spares:
-            async with self._memory.buffer(span.size) as own:
-                received, room = await self._hedge.run(
-                    download.job,
-                    partial(self._get, download, span, own),
-                    partial(self._get_again, download, span, spares),
-                )
-                with counted_if_kept(download.job, received.size):
-                    crc = await self._write(download, received, room, span.start)
+        pieces: list[tuple[int, int]] = []
+        await self._retrier.run(
+            download.job.location.name, self._get_range_once, download, span, pieces
+        )
+        crc = combine(pieces)
         download.crcs[span.start] = crc, span.size
         download.unnoted.append(RangeDone(span.start, span.size, crc))
         if time.monotonic() - download.noted_at > NOTE_INTERVAL:
             await self._note_durable(download)
+
+    async def _get_range_once(
+        self, download: _Download, span: ByteRange, pieces: list[tuple[int, int]]
+    ) -> None:
+        """Fetch what is missing of `span`; `pieces`, by (CRC, size), are those written so far.
+
+        What comes before a connection breaks is kept: a line that never holds for a whole range
+        brings it all the same.
+        """
+        job = download.job
+        rest = ByteRange(span.start + sum([size for _, size in pieces]), span.end)
+        with ExitStack() as spares:
+            async with self._memory.buffer(rest.size) as own:
+                try:
+                    received, room = await self._hedge.run(
+                        job,
+                        partial(self._get, download, rest, own),
+                        partial(self._get_again, download, rest, spares),
+                    )
+                except NetworkError as error:
+                    if error.received:
+                        data = own[: error.received]
+                        pieces.append(await self._save(download, data, rest.start))
+                        job.moved += error.received
+                    raise
+                with counted_if_kept(job, received.size):
+                    _same_version(received, download.head)
+                    pieces.append(await self._save(download, room, rest.start))
 
     async def _get(
         self, download: _Download, span: ByteRange, room: memoryview, counter: Counter
@@ -188,17 +209,14 @@ class RangedDownloader:
         room = spares.enter_context(self._memory.spare(span.size))
         return None if room is None else self._get(download, span, room, counter)
 
-    async def _write(
-        self, download: _Download, received: Received, room: memoryview, start: int
-    ) -> int:
-        """Write a range; returns its CRC64NVME."""
-        head = download.head
-        _same_version(received, head)
+    async def _save(self, download: _Download, data: memoryview, start: int) -> tuple[int, int]:
+        """Write `data` to its place in the file; returns its CRC and size."""
         async with download.writing:
             if not download.allocated:
-                await self._disk.run(download.file.allocate, head.size)
+                await self._disk.run(download.file.allocate, download.head.size)
                 download.allocated = True
-            return await self._disk.run(_write, download.file, room, start)
+            crc = await self._disk.run(_write, download.file, data, start)
+        return crc, len(data)
 
     async def _is_there(self, download: _Download, done: RangeDone) -> bool:
         """Whether the file has the bytes of a range that an earlier run has fetched."""

@@ -306,7 +306,7 @@ class Runner:
             objects=objects,
             disk=self._disk,
             memory=self._memory,
-            retrier=self._session.retrier,
+            retrier=self._session.make_retrier(schedule.pause),
             spread=schedule.spread,
             note_done=schedule.note_done,
             ledger=ledger,

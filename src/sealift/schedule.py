@@ -6,6 +6,10 @@ to the disk and one turn of this machinery. A job of many pieces (parts, ranges)
 began, few temporary files are open, and no task is made per piece. The worker that opened the
 spread takes its share.
 
+A worker that waits between two attempts leaves its place to another, but not while the server asks
+to slow down: then the waits are what slows. Afterwards they must not hold up the rest, which is why
+they count no more.
+
 Knows nothing of S3: it calls `run_batch` and what `spread` is given.
 """
 
@@ -81,6 +85,7 @@ class Schedule:
         self._pace = pace
         self._clock = clock
         self._busy = 0
+        self._pausing = 0
         self._jobs: deque[Job] = deque()
         self._spreads: deque[_Spread] = deque()
         self._idle: deque[anyio.Event] = deque()
@@ -114,7 +119,7 @@ class Schedule:
     async def _feed(self, plan: AsyncIterator[list[Job]]) -> None:
         async for jobs in plan:
             self._jobs.extend(jobs)
-            self._wake(min(len(jobs), self._pace.limit - self._busy))
+            self._wake(min(len(jobs), self._free()))
             await anyio.lowlevel.checkpoint()  # a plan may be made without a wait
             while len(self._jobs) > PLANNED_AHEAD:
                 self._room = anyio.Event()
@@ -127,7 +132,7 @@ class Schedule:
         """
         spread = _Spread(pieces, run_piece)
         self._spreads.append(spread)
-        self._wake(self._pace.limit - self._busy)
+        self._wake(self._free())
         try:
             while (work := spread.next_piece()) is not None:
                 await work
@@ -145,13 +150,30 @@ class Schedule:
     def note_done(self) -> None:
         """Let the pace learn from a request that ended, and let more workers run if it grew."""
         waiting = bool(self._jobs or self._spreads)
-        self._pace.done(self._clock(), saturated=waiting and self._busy >= self._pace.limit)
+        self._pace.done(self._clock(), saturated=waiting and self._free() <= 0)
         if waiting and self._idle:
-            self._wake(self._pace.limit - self._busy)
+            self._wake(self._free())
+
+    async def pause(self, seconds: float) -> None:
+        """Wait between two attempts of what a worker runs."""
+        self._pausing += 1
+        try:
+            if self._idle and (self._jobs or self._spreads):
+                self._wake(self._free())
+            await anyio.sleep(seconds)
+        finally:
+            self._pausing -= 1
+
+    def _free(self) -> int:
+        """How many more workers may begin."""
+        busy = self._busy
+        if self._pausing and not self._pace.is_throttled(self._clock()):
+            busy -= self._pausing
+        return self._pace.limit - busy
 
     async def _work(self, run_batch: Callable[[list[Job]], Awaitable[None]]) -> None:
         while True:
-            work = self._next_work(run_batch) if self._busy < self._pace.limit else None
+            work = self._next_work(run_batch) if self._free() > 0 else None
             if work is not None:
                 self._busy += 1
                 try:

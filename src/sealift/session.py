@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from types import TracebackType
@@ -55,7 +55,7 @@ class Session:
         self._direct: DirectRoute | None = None
         self._control: Control | None = None
         self._identity: Identity | None = None
-        self.retrier = self._make_retrier(options.policy)
+        self.retrier = self.make_retrier(anyio.sleep)
 
     async def __aenter__(self) -> Session:
         self._direct = self._find_direct()
@@ -123,12 +123,21 @@ class Session:
         """Whether the settings hold; False when the server says that the bucket is elsewhere."""
         with _settings_checked():
             try:
-                await self._brief_retrier().run(bucket, client.reach)
+                await self._first_contact(client, bucket)
             except ReplyError as error:
                 if not _is_elsewhere(error):
                     raise
                 return False
         return True
+
+    async def _first_contact(self, client: BucketClient, bucket: str) -> None:
+        """A server that asks to slow down is there: it gets as long as it may take in a run."""
+        try:
+            await self._brief_retrier().run(bucket, client.reach)
+        except ReplyError as error:
+            if error.cause is not Cause.THROTTLED:
+                raise
+            await self.retrier.run(bucket, client.reach, failed=error)
 
     def _make_client(
         self, server: Server, reached: Bucket, ca_bundle: str | None, identity: Identity
@@ -174,13 +183,16 @@ class Session:
 
     def _brief_retrier(self) -> Retrier:
         budget = min(FIRST_CONTACT_BUDGET, self._options.policy.budget)
-        return self._make_retrier(replace(self._options.policy, budget=budget))
+        return self.make_retrier(anyio.sleep, replace(self._options.policy, budget=budget))
 
-    def _make_retrier(self, policy: Policy) -> Retrier:
+    def make_retrier(
+        self, sleep: Callable[[float], Awaitable[None]], policy: Policy | None = None
+    ) -> Retrier:
+        """What makes further attempts, with waits by `sleep`; by default as the options say."""
         return Retrier(
-            policy,
+            policy or self._options.policy,
             clock=time.monotonic,
-            sleep=anyio.sleep,
+            sleep=sleep,
             chance=random.random,
             repair=self._repair,
             on_retry=lambda name, attempt, delay, error: self._reporter.emit(

@@ -81,7 +81,7 @@ def test_files_that_vanish_after_they_were_planned(site: Site) -> None:
     assert sorted(site.names()) == ["a", "d/c", "z"]
 
 
-def test_file_that_grows_beyond_one_part_after_it_was_planned(site: Site) -> None:
+def test_case_16_file_that_grows_beyond_one_part_after_it_was_planned(site: Site) -> None:
     tree = make_tree(site.work / "tree", {"log": b"short"})
     grown = noise(PART_SIZE + 1)
 
@@ -113,7 +113,7 @@ def test_file_where_a_directory_is_needed_and_the_reverse(site: Site) -> None:
     }
 
 
-def test_objects_deleted_or_replaced_after_they_were_planned(site: Site) -> None:
+def test_case_18_objects_deleted_or_replaced_after_they_were_planned(site: Site) -> None:
     for name, content in FILES.items():
         site.boto_put(name, content)
     newer = noise(PART_SIZE + 2, 9)

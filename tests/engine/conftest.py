@@ -145,6 +145,26 @@ def assert_accounted(site: Site, names: set[str]) -> None:
         assert event.job is None or event.job.moved == 0, event
 
 
+def count(site: Site, *operations: str) -> tuple[int, ...]:
+    """How many requests of each operation the server has seen."""
+    return tuple(len(site.server.seen(operation)) for operation in operations)
+
+
+def creates(site: Site) -> int:
+    """How many uploads were created, without the one by which Ceph shows what it does not keep."""
+    (made,) = count(site, "CreateMultipartUpload")
+    return made - (site.server.s3.dialect == "ceph")
+
+
+def assert_one_object(site: Site, content: bytes = LARGE) -> None:
+    assert site.record.finished == {"x"}
+    assert_accounted(site, {"x"})
+    assert list(site.server.objects) == [("bucket", "x")]
+    assert site.body("x") == content
+    assert site.server.objects["bucket", "x"].customer_key_md5 == CUSTOMER_KEY.md5
+    assert not site.server.uploads
+
+
 @pytest.fixture
 def anyio_backend() -> Any:
     return BACKENDS[1]

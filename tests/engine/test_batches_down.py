@@ -139,7 +139,7 @@ async def test_a_stale_connection_costs_no_attempt(site: Site) -> None:
     assert site.server.connections == 2
 
 
-async def test_bytes_that_stay_wrong_make_no_file(site: Site) -> None:
+async def test_case_21_bytes_that_stay_wrong_make_no_file(site: Site) -> None:
     site.server.script(Match(operation="GetObject", name=BAD, times=None), Flip(7))
     await get_tree(site)
     assert isinstance(site.record.failed[BAD], IntegrityError)
@@ -148,7 +148,7 @@ async def test_bytes_that_stay_wrong_make_no_file(site: Site) -> None:
 
 
 @pytest.mark.parametrize("content", [b"short", b"", b"longer" * 1000, LARGE], ids=len)
-async def test_an_object_replaced_after_the_listing(site: Site, content: bytes) -> None:
+async def test_case_18_an_object_replaced_after_the_listing(site: Site, content: bytes) -> None:
     site.record.on_start(BAD, lambda: store(site, BAD, content))
     await get_tree(site)
     assert site.record.finished == set(BATCH_NAMES)
@@ -169,7 +169,7 @@ async def test_an_object_that_is_gone_fails_by_name(site: Site) -> None:
 
 
 @pytest.mark.parametrize("fault", [NoEcho(), WrongEcho()], ids=str)
-async def test_an_object_without_echo_makes_no_file(site: Site, fault: Fault) -> None:
+async def test_case_24_an_object_without_echo_makes_no_file(site: Site, fault: Fault) -> None:
     site.server.script(Match(operation="GetObject", name=BAD, times=None), fault)
     await get_tree(site)
     assert isinstance(site.record.failed[BAD], NotSealedError)

@@ -142,7 +142,7 @@ async def test_a_refusal_is_not_repeated(site: Site) -> None:
     assert_stored(site, *OTHERS)
 
 
-async def test_an_object_without_echo_is_removed(site: Site) -> None:
+async def test_case_23_an_object_without_echo_is_removed(site: Site) -> None:
     site.server.script(PUT_BAD, NoEcho())
     await put_tree(site)
     assert isinstance(site.record.failed[BAD], NotSealedError)
@@ -152,7 +152,7 @@ async def test_an_object_without_echo_is_removed(site: Site) -> None:
     assert_stored(site, *OTHERS)
 
 
-async def test_a_server_that_seals_nothing_keeps_nothing(site: Site) -> None:
+async def test_case_3_a_server_that_seals_nothing_keeps_nothing(site: Site) -> None:
     site.server.script(Match(operation="PutObject", times=None), NoEcho())
     await put_tree(site)
     assert set(site.record.failed) == set(BATCH_NAMES)
@@ -178,7 +178,7 @@ async def test_expired_credentials_are_renewed_amid_a_batch(
         assert_signed(request)
 
 
-async def test_a_storm_of_503_with_many_workers(site: Site) -> None:
+async def test_case_06_a_storm_of_503_with_many_workers(site: Site) -> None:
     storm = site.server.script(
         Match(operation="PutObject", times=30), Status(503, "SlowDown", retry_after=0)
     )
@@ -201,7 +201,7 @@ async def test_a_storm_of_503_with_many_workers(site: Site) -> None:
     ],
     ids=["longer", "empty", "same size", "as large as two parts"],
 )
-async def test_a_file_that_changed_is_sent_as_it_is(
+async def test_case_16_a_file_that_changed_is_sent_as_it_is(
     site: Site, tree: Path, change: Callable[[Path], object], stored: bytes
 ) -> None:
     site.record.on_start(BAD, lambda: change(tree / BAD))

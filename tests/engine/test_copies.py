@@ -111,7 +111,7 @@ async def test_a_wrong_source_key_is_the_error_of_its_object_alone(site: Site) -
 
 
 @pytest.mark.parametrize("dialect", ["aws", "ceph"])
-async def test_a_streamed_object_that_is_replaced_is_begun_anew(
+async def test_case_18_a_streamed_object_that_is_replaced_is_begun_anew(
     site: Site, dialect: Dialect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.server.script(Match(operation="CopyObject"), Status(501, "NotImplemented"))
@@ -124,7 +124,7 @@ async def test_a_streamed_object_that_is_replaced_is_begun_anew(
     assert record.of(type(record.jobs()[-1]))[-1].job.moved == len(new)
 
 
-async def test_an_object_that_is_replaced_between_parts_on_the_server(
+async def test_case_8_an_object_that_is_replaced_between_parts_on_the_server(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(copier, "MAX_COPY_OBJECT_SIZE", PART_SIZE)
@@ -139,7 +139,7 @@ async def test_an_object_that_is_replaced_between_parts_on_the_server(
     assert not site.server.seen("GetObject")
 
 
-async def test_bytes_that_differ_from_the_stored_checksum_are_never_put(site: Site) -> None:
+async def test_case_21_bytes_that_differ_from_the_stored_checksum_are_never_put(site: Site) -> None:
     site.server.script(Match(operation="CopyObject"), Status(501, "NotImplemented"))
     store(site, "a", b"content")
     site.server.script(Match(operation="GetObject", times=None), Flip(3))
@@ -149,7 +149,7 @@ async def test_bytes_that_differ_from_the_stored_checksum_are_never_put(site: Si
     assert not site.server.seen("PutObject")
 
 
-async def test_an_error_under_a_200_is_tried_again(site: Site) -> None:
+async def test_case_08_an_error_under_a_200_is_tried_again(site: Site) -> None:
     store(site, "a", b"content")
     site.server.script(Match(operation="CopyObject"), Complete200Error())
     record = await copy(site, "a", "b")
@@ -158,7 +158,7 @@ async def test_an_error_under_a_200_is_tried_again(site: Site) -> None:
 
 
 @pytest.mark.parametrize("size", [7, len(LARGE)])
-async def test_what_is_put_unsealed_is_removed(site: Site, size: int) -> None:
+async def test_case_23_what_is_put_unsealed_is_removed(site: Site, size: int) -> None:
     site.server.script(Match(operation="CopyObject"), Status(501, "NotImplemented"))
     store(site, "a", LARGE[:size])
     site.server.script(Match(operation="PutObject"), NoEcho())
@@ -168,7 +168,7 @@ async def test_what_is_put_unsealed_is_removed(site: Site, size: int) -> None:
     assert ("bucket", "b") not in site.server.objects
 
 
-async def test_a_lost_reply_to_complete_is_settled_by_the_mark(site: Site) -> None:
+async def test_case_10_a_lost_reply_to_complete_is_settled_by_the_mark(site: Site) -> None:
     site.server.script(Match(operation="CopyObject"), Status(501, "NotImplemented"))
     store(site, "a", LARGE)
     site.server.script(Match(operation="CompleteMultipartUpload"), ApplyThenReset())

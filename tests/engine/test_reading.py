@@ -74,7 +74,7 @@ async def test_a_range_that_goes_wrong_is_read_again(site: Site, fault: Fault, m
 
 
 @pytest.mark.parametrize("name", ["small", "large"])
-async def test_a_wrong_checksum_holds_the_end_back(site: Site, name: str) -> None:
+async def test_case_21_a_wrong_checksum_holds_the_end_back(site: Site, name: str) -> None:
     site.server.script(Match(operation="GetObject"), Flip(7))
     with pytest.raises(IntegrityError, match="checksum") as caught:
         await read(site, name)
@@ -83,7 +83,7 @@ async def test_a_wrong_checksum_holds_the_end_back(site: Site, name: str) -> Non
     assert ("do not use" in caught.value.hint) == (name == "large")
 
 
-async def test_an_object_that_is_replaced_is_not_mixed(site: Site) -> None:
+async def test_case_18_an_object_that_is_replaced_is_not_mixed(site: Site) -> None:
     def replace() -> None:
         site.server.store("large", bytes(len(LARGE)), customer_key=KEY)
 

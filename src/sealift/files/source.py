@@ -57,15 +57,20 @@ class SourceFile:
             position += len(view)
 
     def digest(self, span: ByteRange, room: memoryview, with_md5: bool) -> Digest:
-        """The digest of `span`, read through `room`."""
+        """The digest of `span`, read through `room`. SourceChangedError as by `check`."""
         digest = Digest(with_md5=with_md5)
         for view in self.chunks(span, room):
             digest.update(view)
+        self.check()
         return digest
 
     def read_part(self, room: memoryview, start: int, with_md5: bool) -> Digest:
-        """Fill `room` from byte `start` on; returns the digest of what was read."""
+        """Fill `room` from byte `start` on; returns its digest. SourceChangedError as by `check`.
+
+        What has changed need not be sent to its end.
+        """
         self.read_into(room, start)
+        self.check()
         return Digest(room, with_md5=with_md5)
 
     def check(self) -> None:
@@ -162,7 +167,6 @@ def file_crc(path: str, room: memoryview) -> int:
     source = SourceFile(path)
     try:
         digest = source.digest(ByteRange(0, source.size), room, False)
-        source.check()
     finally:
         source.close()
     return digest.crc

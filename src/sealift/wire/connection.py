@@ -300,7 +300,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _outcome(self, receiver: Receiver) -> Reply:
         if self._failure is not None:
-            raise self._failure
+            raise receiver.cut_short(self._failure)
         reply = receiver.reply()
         if reply.error_body is not None or reply.too_long:
             self._take_back()

@@ -25,6 +25,7 @@ from sealift.wire.documents import Fields, escaped, malformed, read_document
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _UPLOAD_ID = re.compile(rb"<(?:\w+:)?UploadId>\s*([^<]{1,4096}?)\s*</")
 _ETAG = re.compile(rb"<(?:\w+:)?ETag>\s*([^<]{1,1024}?)\s*</")
+_COMPLETED = re.compile(rb"<(?:\w+:)?CompleteMultipartUploadResult[\s>]")
 _ERROR = re.compile(rb"\s*(?:<\?[^>]*>\s*)?<(?:\w+:)?Error[\s>]")
 
 
@@ -50,8 +51,13 @@ def upload_id(body: bytes) -> str:
     return _text(found[1])
 
 
+def completed_etag(body: bytes) -> str | None:
+    """The ETag in the reply to CompleteMultipartUpload; None: then it is no success."""
+    return named_etag(body) if _COMPLETED.search(body) else None
+
+
 def named_etag(body: bytes) -> str | None:
-    """The ETag in the reply to CompleteMultipartUpload or a copy; None: then it is no success."""
+    """The ETag in the reply to a copy; None: then it is no success."""
     found = _ETAG.search(body)
     return None if found is None else _text(found[1])
 

@@ -40,7 +40,7 @@ from sealift.wire.http1 import Head, head_of_lines
 from sealift.wire.identity import Identity
 from sealift.wire.listing import Page, parse_page
 from sealift.wire.pool import Pool
-from sealift.wire.receiving import Reply
+from sealift.wire.receiving import CutShortError, Reply
 from sealift.wire.sigv4 import (
     UNSIGNED_PAYLOAD,
     Signer,
@@ -172,7 +172,10 @@ class ObjectClient:
         etag: str | None,
         counter: Counter | None,
     ) -> Received:
-        """Read `span` (None: all) of the object into `room`; with `etag`, of that version only."""
+        """Read `span` (None: all) of the object into `room`; with `etag`, of that version only.
+
+        When the connection ends amid a span of such a version, NetworkError tells what is there.
+        """
         headers = self._seal.copy()
         if span is None:
             headers["x-amz-checksum-mode"] = "ENABLED"
@@ -181,7 +184,12 @@ class ObjectClient:
         if etag is not None:
             headers["if-match"] = etag
         request = self._request("GET", self._path(name), "", headers, None)
-        reply = await self._pool.exchange("GET", request, None, room, counter)
+        try:
+            reply = await self._pool.exchange("GET", request, None, room, counter)
+        except CutShortError as error:
+            if span is not None and etag is not None:
+                error.received = self._count_begun(error.reply, span, etag)
+            raise
         try:
             return self._received(reply, span)
         except ObjectError:
@@ -244,6 +252,14 @@ class ObjectClient:
         if reply.too_long:
             raise ObjectChangedError("the object is longer than planned: it was replaced")
         return _matching(reply, span)
+
+    def _count_begun(self, reply: Reply, span: ByteRange, etag: str) -> int:
+        """How many bytes of a reply that has not ended are the first of `span`, of that version."""
+        try:
+            self._check_echo("GetObject", reply.head)
+            return reply.size if _matching(reply, span, is_whole=False).etag == etag else 0
+        except ObjectError:
+            return 0
 
     async def _store(
         self,
@@ -360,8 +376,8 @@ def _take_back(reply: Reply, counter: Counter | None) -> None:
         counter.moved -= reply.counted
 
 
-def _matching(reply: Reply, span: ByteRange | None) -> Received:
-    """Check that the reply is the bytes asked for (RFC 9110 sections 14.4 and 15.3.7)."""
+def _matching(reply: Reply, span: ByteRange | None, *, is_whole: bool = True) -> Received:
+    """Check that the reply is the bytes asked for, or begins them (RFC 9110 14.4, 15.3.7)."""
     head = reply.head
     etag = head.get(b"etag")
     if not etag:
@@ -373,7 +389,8 @@ def _matching(reply: Reply, span: ByteRange | None) -> Received:
         shown = head.get(b"content-range") or ""
         prefix = f"bytes {span.start}-{span.end - 1}/"
         total_text = shown.removeprefix(prefix)
-        if not shown.startswith(prefix) or not total_text.isdigit() or reply.size != span.size:
+        fits = reply.size == span.size if is_whole else reply.size <= span.size
+        if not shown.startswith(prefix) or not total_text.isdigit() or not fits:
             raise IntegrityError("the server sent another range than was asked for")
         total = int(total_text)
     elif head.status != 200:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from sealift.errors import ProtocolError
+from sealift.errors import NetworkError, ProtocolError
 from sealift.wire.http1 import (
     MAX_HEAD_SIZE,
     BodyKind,
@@ -43,6 +43,14 @@ class Reply:
     error_body: bytes | None
     too_long: bool = False
     counted: int = 0
+
+
+class CutShortError(NetworkError):
+    """The connection ended amid the body of a success; `reply` is what came of it."""
+
+    def __init__(self, reason: NetworkError, reply: Reply) -> None:
+        super().__init__(reason.message, hint=reason.hint, cause=reason.cause)
+        self.reply = reply
 
 
 class State(enum.Enum):
@@ -134,6 +142,14 @@ class Receiver:
         assert self.head is not None
         error_body = None if self._error_body is None else bytes(self._error_body)
         return Reply(self.head, self.size, error_body, self.too_long)
+
+    def cut_short(self, reason: NetworkError) -> NetworkError:
+        """`reason`, for which the reply has not ended, with what came of a success."""
+        whole_so_far = self.state is State.BODY and self._error_body is None
+        if not whole_so_far or not self.size or isinstance(reason, ProtocolError):
+            return reason
+        assert self.head is not None
+        return CutShortError(reason, Reply(self.head, self.size, None))
 
     # Head
 

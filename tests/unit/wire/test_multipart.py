@@ -9,7 +9,14 @@ import pytest
 from sealift.checksums import encode
 from sealift.errors import ProtocolError
 from sealift.model import PartDone
-from sealift.wire.multipart import is_error, named_etag, parse_uploads, part_list, upload_id
+from sealift.wire.multipart import (
+    completed_etag,
+    is_error,
+    named_etag,
+    parse_uploads,
+    part_list,
+    upload_id,
+)
 
 NAMESPACE = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 PARTS = [PartDone(1, 5, '"a&<b>"', 7), PartDone(2, 6, '"c"', 8)]
@@ -45,9 +52,13 @@ def test_no_upload_id(body: bytes) -> None:
 
 
 def test_the_etag_of_a_complete() -> None:
-    assert named_etag(b"   <R><ETag>&quot;e-2&quot;</ETag></R>") == '"e-2"'
+    result = b"<CompleteMultipartUploadResult xmlns='s3'><ETag>&quot;e-2&quot;</ETag></R>"
+    assert completed_etag(b"   " + result) == '"e-2"'
+    assert named_etag(b"<R><ETag>&quot;e&quot;</ETag></R>") == '"e"'
     for body in (b"", b"   ", b"<R><ETag></ETag></R>", b"<html/>"):
         assert named_etag(body) is None
+    for body in (b"", b"<R><ETag>e</ETag></R>", b"<CompleteMultipartUploadResult/>"):
+        assert completed_etag(body) is None
 
 
 @pytest.mark.parametrize("start", [b"", b"\n ", b"<?xml version='1.0'?>", b"  <?xml?>\n"])
