@@ -25,6 +25,7 @@ from sealift.ledger import Ledger
 from sealift.memory import Memory
 from sealift.model import Job, Location
 from sealift.options import ADAPTIVE_CEILING, Options, TreeOptions
+from sealift.outlook import Outlook
 from sealift.pace import Pace, start_for
 from sealift.recorder import Recorder
 from sealift.records import RunRecord
@@ -185,6 +186,7 @@ class Runner:
     ) -> None:
         """Run `plan`; without `ledger` nothing is moved, and so nothing is recorded."""
         recorder = self._make_recorder(objects)
+        outlook = Outlook()
         failed = False
 
         def settle(job: Job, outcome: bool | ObjectError | None) -> None:
@@ -192,6 +194,9 @@ class Runner:
             if isinstance(outcome, ObjectError):
                 failed = True
                 self._reporter.emit(Failed(job.location.name, outcome, job))
+                end = outlook.end_after(outcome, has_written=schedule.has_done)
+                if end is not None:
+                    raise end
                 return
             if ledger is not None:
                 recorder.record(job)

@@ -191,7 +191,10 @@ class Session:
     async def _repair(self, error: ObjectError) -> None:
         """Put right what an attempt failed on: this machine's clock, or old credentials."""
         if error.cause is Cause.EXPIRED:
-            await self._reload_credentials()
+            try:
+                await self._reload_credentials()
+            except SealiftError as reason:  # the next attempt fails as this one did
+                self._reporter.emit(Noted(f"cannot renew the credentials: {reason}"))
         elif error.cause is Cause.SKEWED and isinstance(error, ReplyError):
             server_time = http_seconds(error.date)
             identity = self._identity
