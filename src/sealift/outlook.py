@@ -1,9 +1,9 @@
 """Which failures end a run: those that every object that is left would meet. Pure.
 
-| failures                                              | why they are no matter of one object      |
-|-------------------------------------------------------|-------------------------------------------|
-| credentials are expired, also after they were renewed | all requests are signed with them         |
-| the first writes of the run are all refused           | a bucket that takes no SSE-C refuses each |
+| failures                                          | why they are no matter of one object      |
+|---------------------------------------------------|-------------------------------------------|
+| credentials expired, also after they were renewed | all requests are signed with them         |
+| the first writes of the run are all refused       | a bucket that takes no SSE-C refuses each |
 """
 
 from __future__ import annotations
