@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING
 import anyio
 
 from sealift.environment import DirectRoute, read_direct_route
-from sealift.errors import Cause, ObjectError, ReplyError, SealiftError, SettingsError
+from sealift.errors import (
+    Cause,
+    NetworkError,
+    ObjectError,
+    ReplyError,
+    SealiftError,
+    SettingsError,
+)
 from sealift.events import Noted, Reporter, Retried
 from sealift.options import Options
 from sealift.replies import http_seconds
@@ -104,12 +111,16 @@ class Session:
             client = self._make_client(direct.server, reached, direct.ca_bundle, self._identity)
         else:
             client = await self._locate(bucket)
-        if await self._answers(client, bucket):
+        elsewhere = await self._is_elsewhere(client, bucket)
+        if elsewhere is None:
             return client
         control = await self._use_control()
         control.identity = self._identity
         with _settings_checked():
-            await self._brief_retrier().run(bucket, control.reach, bucket)
+            try:
+                await self._brief_retrier().run(bucket, control.reach, bucket)
+            except NetworkError:  # botocore cannot read what the server says
+                raise elsewhere from None
         return await self._locate(bucket)  # in the region that botocore has learned by now
 
     async def _locate(self, bucket: str) -> BucketClient:
@@ -119,16 +130,17 @@ class Session:
         server, reached = await control.locate(bucket)
         return self._make_client(server, reached, control.ca_bundle, self._identity)
 
-    async def _answers(self, client: BucketClient, bucket: str) -> bool:
-        """Whether the settings hold; False when the server says that the bucket is elsewhere."""
+    async def _is_elsewhere(self, client: BucketClient, bucket: str) -> ReplyError | None:
+        """See whether the settings hold; returns what the server says of another place, if it
+        does."""
         with _settings_checked():
             try:
                 await self._brief_retrier().run(bucket, client.reach)
             except ReplyError as error:
-                if not _is_elsewhere(error):
+                if not _names_elsewhere(error):
                     raise
-                return False
-        return True
+                return error
+        return None
 
     def _make_client(
         self, server: Server, reached: Bucket, ca_bundle: str | None, identity: Identity
@@ -238,5 +250,5 @@ def _settings_checked() -> Iterator[None]:
         raise SettingsError(error.message, hint=error.hint) from None
 
 
-def _is_elsewhere(error: ReplyError) -> bool:
+def _names_elsewhere(error: ReplyError) -> bool:
     return 300 <= error.status < 400 or error.code in _ELSEWHERE
