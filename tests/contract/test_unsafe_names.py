@@ -25,7 +25,7 @@ def everything(root: Path) -> dict[str, bytes | None]:
     }
 
 
-def test_unsafe_names_are_refused_by_name_and_the_others_restored(site: Site) -> None:
+def test_case_32_unsafe_names_are_refused_by_name_and_the_others_restored(site: Site) -> None:
     for name in UNSAFE:
         site.boto_put(name, b"unsafe")
     for name, content in SAFE.items():
@@ -46,7 +46,7 @@ def test_unsafe_names_are_refused_by_name_and_the_others_restored(site: Site) ->
     assert not os.path.exists("/etc/sealift-contract")
 
 
-def test_unsafe_names_below_a_prefix_are_refused_as_well(site: Site) -> None:
+def test_case_32_unsafe_names_below_a_prefix_are_refused_as_well(site: Site) -> None:
     for name in UNSAFE:
         site.boto_put(f"p/{name}", noise(PART_SIZE + 1) if name == "../x" else b"unsafe")
     site.boto_put("p/good", b"good")
@@ -69,7 +69,7 @@ def test_single_object_of_an_unsafe_name_can_be_got_under_another(site: Site) ->
 
 
 @pytest.mark.parametrize("size", [10, PART_SIZE + 1], ids=["small", "ranges"])
-def test_links_inside_the_target_are_not_followed(site: Site, size: int) -> None:
+def test_case_33_links_inside_the_target_are_not_followed(site: Site, size: int) -> None:
     content = noise(size)
     for name in ("good", "link/x", "deep/link/x", "dangling/x", "file"):
         site.boto_put(name, content)
@@ -105,7 +105,7 @@ def test_target_that_is_itself_a_link_is_followed_for_the_user_named_it(site: Si
     assert read_tree(site.work / "real") == {"d/x": b"x"}
 
 
-def test_names_that_would_obey_the_terminal_are_shown_escaped(site: Site) -> None:
+def test_case_35_names_that_would_obey_the_terminal_are_shown_escaped(site: Site) -> None:
     site.boto_put("p/\x1b[2Jx\n\u202ey/..", b"x")
     site.boto_put("p/good", b"good")
 

@@ -316,7 +316,7 @@ async def test_a_file_that_changes_is_sent_once_more(site: Site, times: int | No
 
 @both_dialects
 @pytest.mark.parametrize("offset", [1200, -1200])
-async def test_a_wrong_clock_is_put_right_once(site: Site, offset: int) -> None:
+async def test_case_38_a_wrong_clock_is_put_right_once(site: Site, offset: int) -> None:
     site.server.clock_offset = offset
     site.file("tree/large", LARGE)
     await put_tree(site, "small")
@@ -331,7 +331,7 @@ async def test_a_wrong_clock_is_put_right_once(site: Site, offset: int) -> None:
 
 
 @pytest.mark.parametrize("content", [SMALL, LARGE], ids=["put", "parts"])
-async def test_expired_credentials_are_read_anew(
+async def test_case_38_expired_credentials_are_read_anew(
     site: Site, credentials_file: Path, content: bytes
 ) -> None:
     def expire() -> None:
@@ -348,7 +348,7 @@ async def test_expired_credentials_are_read_anew(
     assert_signed(last)
 
 
-async def test_credentials_that_stay_expired_fail(site: Site) -> None:
+async def test_case_38_credentials_that_stay_expired_fail(site: Site) -> None:
     site.server.script(PUT, Do(lambda: site.server.expired_tokens.add("TOKEN-1")))
     await site.put("x", SMALL)
     assert "ExpiredToken" in str(site.record.failed["x"])
@@ -381,7 +381,7 @@ async def test_the_customer_key_is_on_every_request_that_takes_it(site: Site) ->
 @pytest.mark.parametrize(
     "operation", ["ListObjectsV2", "CreateMultipartUpload", "CompleteMultipartUpload", "UploadPart"]
 )
-async def test_redirects_are_not_followed(
+async def test_case_28_redirects_are_not_followed(
     site: Site, certificate: Certificate, operation: str, status: int
 ) -> None:
     with FaultServer(certificate) as other, FaultServer(None, tls=False) as plain:
@@ -402,7 +402,7 @@ async def test_redirects_are_not_followed(
 
 
 @pytest.mark.parametrize("trusted", [True, False])
-async def test_certificates_are_checked_through_a_proxy(
+async def test_case_29_certificates_are_checked_through_a_proxy(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trusted: bool
 ) -> None:
     with ConnectProxy() as proxy:
@@ -420,14 +420,14 @@ async def test_certificates_are_checked_through_a_proxy(
         assert b"x-amz" not in b"".join(proxy.heads)
 
 
-async def test_plain_http_is_refused_before_a_socket_opens(site: Site) -> None:
+async def test_case_27_plain_http_is_refused_before_a_socket_opens(site: Site) -> None:
     with FaultServer(None, tls=False) as plain:
         with pytest.raises(SettingsError, match="https"):
             await site.put("x", SMALL, endpoint_url=plain.endpoint_url)
         assert plain.connections == 0
 
 
-async def test_a_host_that_does_not_exist_fails_at_once(site: Site) -> None:
+async def test_case_39_a_host_that_does_not_exist_fails_at_once(site: Site) -> None:
     with pytest.raises(SettingsError, match="cannot find the host"):
         await site.put("x", SMALL, endpoint_url="https://nowhere.invalid")
     assert not site.record.retries

@@ -127,7 +127,7 @@ def faulty(site: Site, credentials_file: Path) -> Site:
     return site
 
 
-async def test_nothing_shows_the_key(
+async def test_case_30_nothing_shows_the_key(
     faulty: Site, loud: io.StringIO, capfd: pytest.CaptureFixture[str], state_home: Path
 ) -> None:
     key = CustomerKey(SECRET)
@@ -164,7 +164,7 @@ async def test_nothing_shows_the_key(
     assert base64.b64encode(SECRET).decode() in carried  # or there was nothing to leak
 
 
-def test_the_command_shows_no_key(faulty: Site, credentials_file: Path) -> None:
+def test_case_30_the_command_shows_no_key(faulty: Site, credentials_file: Path) -> None:
     key_file = faulty.directory / "key"
     key_file.write_bytes(SECRET)
     key_file.chmod(0o600)
