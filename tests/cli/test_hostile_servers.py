@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import trustme
-from tests.cli.conftest import RAW_KEY, Ended
+from tests.cli.conftest import MANIFEST, RAW_KEY, Ended
 from tests.faults import Certificate, ConnectProxy, FaultServer, Match, Redirect, Status
 from tests.kit import Certificate as Files
 
@@ -67,8 +67,7 @@ def assert_http_refused(ended: Ended) -> None:
 def test_case_27_plain_http_is_refused_before_a_socket_opens(
     run: Run, plain: str, command: str
 ) -> None:
-    line = '{"bucket": "bucket", "name": "x", "size": 1, "crc64nvme": null, "key_id": null}'
-    Path("manifest").write_text(line)
+    Path("manifest").write_text(MANIFEST)
     assert_http_refused(run(*COMMANDS[command], "--endpoint-url", plain))
 
 
