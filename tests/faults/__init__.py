@@ -8,12 +8,14 @@
 
 Modules, from the inside out: `messages` (request and reply), `customer` and `digests` (checks),
 `stored` and `listing` (rules and XML), `s3` (request -> reply), `plan` and `scripts` (faults as
-data), `wire` (sockets), `server` (the thread). `proxy` stands alone.
+data), `wire` (sockets), `server` (the thread). `proxy` and `names` (a name server)
+stand alone.
 """
 
 from .customer import Dialect, key_md5_of
 from .digests import crc64nvme
 from .messages import Reply, Request
+from .names import NameServer, Refusal
 from .plan import Fault, Match, Script
 from .proxy import ConnectProxy
 from .scripts import (
@@ -70,9 +72,11 @@ __all__ = [
     "Informational",
     "KeepAliveClose",
     "Match",
+    "NameServer",
     "NoETag",
     "NoEcho",
     "Redirect",
+    "Refusal",
     "ReplaceObject",
     "Reply",
     "Request",

@@ -43,6 +43,7 @@ class FaultServer(LoopThread):
         certificate: Certificate | None,
         *,
         host: str = "127.0.0.1",
+        port: int = 0,
         tls: bool = True,
         dialect: Dialect = "aws",
         buckets: Iterable[str] = ("bucket",),
@@ -55,7 +56,7 @@ class FaultServer(LoopThread):
         """Every request, in the order in which their bodies were read (or stopped being so)."""
         self.connections = 0
         """Connections accepted so far; under TLS those whose handshake succeeded."""
-        self.port = 0
+        self.port = port
         self._host = host
         self._certificate = certificate if tls else None
         self._scripts: list[Script] = []
@@ -139,7 +140,7 @@ class FaultServer(LoopThread):
         # pieces waits 40 ms for an ACK.
         listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_SIZE)
-        listener.bind((self._host, 0))
+        listener.bind((self._host, self.port))
         self.port = listener.getsockname()[1]
         context = None if self._certificate is None else _context(self._certificate)
         return await asyncio.start_server(

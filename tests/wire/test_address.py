@@ -137,6 +137,7 @@ def test_addresses_are_handed_out_in_turn(monkeypatch: pytest.MonkeyPatch) -> No
     [
         (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), Cause.PERMANENT),
         (socket.gaierror(socket.EAI_AGAIN, "Temporary failure"), Cause.NAME_LOOKUP),
+        (socket.gaierror(socket.EAI_NODATA, "No address"), Cause.NAME_LOOKUP),
         (UnicodeError("label too long"), Cause.PERMANENT),
     ],
 )
