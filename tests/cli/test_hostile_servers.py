@@ -284,6 +284,23 @@ def test_case_35_texts_of_a_server_that_a_terminal_would_obey(
     assert r"\x1b[2J\x07\u202e\x9b31m\x0d\x0asealift: all is well" in ended.stderr
 
 
+@pytest.mark.parametrize("command", ["cp", "restore", "sync"])
+def test_case_32_a_name_with_a_nul_byte_is_refused(
+    server: FaultServer, run: Run, command: str
+) -> None:
+    """Some servers take such names."""
+    for name in ("p/a\0b", "p/..\0/x", "p/good"):
+        server.store(name, b"1", customer_key=RAW_KEY)
+
+    ended = run(command, "s3://bucket/p/", "back/", "--no-progress")
+
+    assert ended.status == 1
+    assert r"p/a\x00b: a name with a NUL byte cannot be a file" in ended.stderr
+    assert "2 objects failed" in ended.stderr
+    assert_escaped(ended)
+    assert os.listdir("back") == ["good"]
+
+
 BOMB = (
     b'<?xml version="1.0"?><!DOCTYPE lolz [<!ENTITY a0 "lol">'
     + b"".join(b'<!ENTITY a%d "%s">' % (n, b"&a%d;" % (n - 1) * 10) for n in range(1, 10))

@@ -247,6 +247,7 @@ async def test_case_25_a_wrong_key_is_found_in_two_requests(site: Site, name: st
         await site.get(name, customer_key=CustomerKey(OTHER_KEY))
     carried = [sent for sent in site.server.requests if SEAL + "key" in sent.headers]
     assert 1 <= len(carried) <= 2
+    assert not site.record.retries
     assert_no_file(site)
 
 
@@ -259,6 +260,7 @@ async def test_case_25_a_wrong_key_in_a_tree_costs_two_requests_an_object(site: 
         assert isinstance(error, WrongCustomerKeyError)
     for name in ("small", "large"):
         assert len([sent for sent in site.server.requests if sent.name == name]) <= 2
+    assert not site.record.retries
     assert not list(site.out.iterdir())
 
 

@@ -34,6 +34,7 @@ from sealift.errors import (
     ReplyError,
     SettingsError,
     SourceChangedError,
+    WrongCustomerKeyError,
 )
 from sealift.memory import Memory
 from sealift.model import Location, MiB
@@ -353,6 +354,41 @@ async def test_case_38_credentials_that_stay_expired_fail(site: Site) -> None:
     await site.put("x", SMALL)
     assert "ExpiredToken" in str(site.record.failed["x"])
     assert len(site.server.seen("PutObject")) == 2
+
+
+# The customer key
+
+MISMATCH = {
+    "aws": Status(
+        400,
+        "InvalidRequest",
+        "The provided encryption parameters did not match the ones used originally.",
+    ),
+    "ceph": Status(
+        400,
+        "InvalidArgument",
+        "The calculated MD5 hash of the key did not match the hash that was provided.",
+    ),
+}
+
+
+@both_dialects
+@pytest.mark.parametrize("operation", ["UploadPart", "CompleteMultipartUpload"])
+async def test_case_25_a_part_under_another_key_is_not_sent_again(
+    site: Site, dialect: str, operation: str
+) -> None:
+    part = 2 if operation == "UploadPart" else None
+    refusal = site.server.script(
+        Match(operation=operation, part=part, times=None), MISMATCH[dialect]
+    )
+    await site.put("x", LARGE)
+    error = site.record.failed["x"]
+    assert isinstance(error, WrongCustomerKeyError)
+    assert "use the key that the object was sealed with" in error.hint
+    assert refusal.used == 1
+    assert not site.record.retries
+    assert not site.server.uploads
+    assert not site.server.objects
 
 
 # What every request carries
