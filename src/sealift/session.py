@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import time
@@ -62,6 +63,8 @@ class Session:
         self._direct: DirectRoute | None = None
         self._control: Control | None = None
         self._identity: Identity | None = None
+        self._repairing = anyio.Lock()
+        self._repaired_at: dict[Cause, float] = {}
         self.retrier = self._make_retrier(options.policy)
 
     async def __aenter__(self) -> Session:
@@ -200,8 +203,19 @@ class Session:
             ),
         )
 
-    async def _repair(self, error: ObjectError) -> None:
-        """Put right what an attempt failed on: this machine's clock, or old credentials."""
+    async def _repair(self, error: ObjectError, began: float) -> None:
+        """Put right what an attempt failed on: this machine's clock, or old credentials.
+
+        Many requests are in flight, and all of them fail: what was put right after this attempt
+        `began` is right for the next one.
+        """
+        async with self._repairing:
+            if began < self._repaired_at.get(error.cause, -math.inf):
+                return
+            await self._repair_now(error)
+            self._repaired_at[error.cause] = time.monotonic()
+
+    async def _repair_now(self, error: ObjectError) -> None:
         if error.cause is Cause.EXPIRED:
             try:
                 await self._reload_credentials()

@@ -146,6 +146,73 @@ def test_case_38_credentials_that_end_amid_a_run_stop_it_and_a_rerun_resumes(
     assert len(server.objects) == COUNT + 1
 
 
+@pytest.fixture
+def program(work: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A profile `p` whose credentials a program gives out, other ones at each call.
+
+    Once there is a file `ended` beside it, it fails.
+    """
+    program = work / "program"
+    program.write_text(
+        f"""#!/bin/sh
+test -e {work}/ended && {{ echo 'log in again' >&2; exit 1; }}
+echo call >> {work}/calls
+n=$(wc -l < {work}/calls)
+echo '{{"Version": 1, "AccessKeyId": "AK'$n'", "SecretAccessKey": "s", "SessionToken": "T'$n'"}}'
+"""
+    )
+    program.chmod(0o700)
+    (work / "config").write_text(f"[profile p]\ncredential_process = {program}\n")
+    os.environ["AWS_CONFIG_FILE"] = str(work / "config")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        del os.environ[name]
+    return program
+
+
+def expire_all(server: FaultServer) -> None:
+    """No token that was used so far is good any more."""
+    server.expired_tokens.update(sent.headers["x-amz-security-token"] for sent in server.requests)
+
+
+def test_case_38_credentials_that_end_amid_a_run_are_renewed(
+    server: FaultServer, run: Run, tree: Path, program: Path
+) -> None:
+    for after in (50, 150):
+        server.script(Match(operation="PutObject", after=after), Do(lambda: expire_all(server)))
+
+    ended = run("cp", f"{tree}/", "s3://bucket/t/", "--profile", "p", "-j", 16, "--no-progress")
+
+    assert ended.status == 0, ended.stderr
+    assert len(server.objects) == COUNT
+    assert "FAILED" not in ended.stderr
+    tokens = list(dict.fromkeys(sent.headers["x-amz-security-token"] for sent in server.requests))
+    assert len(tokens) >= 3
+    # Of the requests that fail at once few have them renewed: 16 fail each time.
+    calls = (program.parent / "calls").read_text().splitlines()
+    assert len(calls) <= 8, calls
+    assert tokens == sorted(tokens, key=lambda token: int(token[1:])), "an old one came back"
+
+
+def test_case_38_credentials_that_cannot_be_renewed_end_the_run(
+    server: FaultServer, run: Run, tree: Path, program: Path
+) -> None:
+    """As when a login has ended: not exit code 2, for something was done."""
+
+    def end() -> None:
+        expire_all(server)
+        (program.parent / "ended").touch()
+
+    server.script(Match(operation="PutObject", after=50), Do(end))
+
+    ended = run("cp", f"{tree}/", "s3://bucket/t/", "--profile", "p", "-j", 1, "--no-progress")
+
+    assert (ended.status, ended.stdout) == (1, "")
+    assert "note cannot renew the credentials: " in ended.stderr
+    assert "log in again" in ended.stderr or "aws sso login" in ended.stderr
+    assert final_line(ended).startswith("sealift: no more objects are tried: ")
+    assert len(server.objects) == 50
+
+
 @pytest.mark.parametrize("offset", [1200, -1200])
 def test_case_38_a_clock_that_is_wrong_is_put_right_once_and_told(
     server: FaultServer, run: Run, tree: Path, offset: int
