@@ -85,9 +85,9 @@ class Retrier:
     """Runs operations under a policy.
 
     `repair` is awaited with the error, and when the attempt began that had it, before an attempt
-    that needs the clock or the credentials put right. `on_retry` hears of every further attempt. When an attempt fails that began after a whole
-    budget of failures, with no success between, it is the last: the server is gone, and 10,000
-    objects need not each find that out.
+    that needs the clock or the credentials put right. `on_retry` hears of every further attempt.
+    When an attempt fails that began after a whole budget of failures, with no success between, it
+    is the last: the server is gone, and 10,000 objects need not each find that out.
     """
 
     def __init__(
