@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import socket
 import ssl
 import threading
@@ -12,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote, quote_plus
 
 import trustme
 from botocore.auth import S3SigV4Auth
@@ -34,6 +36,8 @@ BACKENDS = [
 KEY = bytes(range(32))
 OTHER_KEY = bytes(range(1, 33))
 CUSTOMER_KEY = CustomerKey(KEY)
+# Bytes whose base64 form holds + and /, so that quoting changes it.
+SECRET = bytes((i * 37 + 251) % 256 for i in range(32))
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -200,3 +204,34 @@ class Do:
 
     def shape(self, plan: Plan) -> None:
         self.act()
+
+
+def forms(raw: bytes) -> dict[str, bytes]:
+    """How a key may be written."""
+    text = base64.b64encode(raw).decode()
+    assert "+" in text or "/" in text
+    found = {
+        "raw": raw,
+        "base64": text,
+        "base64 without padding": text.rstrip("="),
+        "urlsafe": base64.urlsafe_b64encode(raw).decode(),
+        "quoted": quote(text, safe=""),
+        "quoted, slash kept": quote(text),
+        "form": quote_plus(text),
+        "hex": raw.hex(),
+        "HEX": raw.hex().upper(),
+        "repr": repr(raw)[2:-1],
+        "latin-1": raw.decode("latin-1"),
+        "base64 twice": base64.b64encode(text.encode()).decode(),
+    }
+    return {
+        name: form if isinstance(form, bytes) else form.encode() for name, form in found.items()
+    }
+
+
+def assert_secret(shown: str | bytes) -> None:
+    """No form of the key SECRET is in what was shown, nor the secret key of a profile."""
+    data = shown.encode("utf-8", "surrogateescape") if isinstance(shown, str) else shown
+    leaked = [name for name, form in forms(SECRET).items() if form in data]
+    assert not leaked, f"the customer key was shown: {leaked}"
+    assert b"SECRET-KEY-OF-THE-PROFILE" not in data

@@ -16,7 +16,7 @@ class Collisions:
 
     `folds_case` and `folds_form`: the file system takes `A` for `a`, or a composed character for a
     decomposed one (https://unicode.org/reports/tr15/). Only then memory grows with the names, by
-    some 100 bytes each.
+    some 100 bytes each, and the first of two is the one that is checked first.
     """
 
     def __init__(self, *, folds_case: bool = False, folds_form: bool = False) -> None:
@@ -24,7 +24,9 @@ class Collisions:
         self._folds_form = folds_form
         # Each is the beginning of the next, and all of them of the name that came last.
         self._begun: list[str] = []
-        self._folded: dict[int, str] = {}
+        # By the hash of the folded path; the name of a directory is that of its first file.
+        self._files: dict[int, str] = {}
+        self._directories: dict[int, str] = {}
 
     def check(self, name: str) -> None:
         """UnsafeNameError when an earlier name is in the way of this one."""
@@ -42,12 +44,21 @@ class Collisions:
         begun.append(name)
 
     def _check_folded(self, name: str) -> None:
+        folded = self._fold(name)
+        path = hash(folded)
+        above = [hash(folded[:end]) for end, sign in enumerate(folded) if sign == "/"]
+        taken = self._directories.get(path) or self._files.get(path, name)
+        for earlier in (taken, *(self._files.get(directory, name) for directory in above)):
+            if earlier != name:
+                raise UnsafeNameError(
+                    f"this file system takes the name for that of the object {earlier}",
+                    hint="get it by itself to another place",
+                )
+        for directory in above:
+            self._directories.setdefault(directory, name)
+        if not folded.endswith("/"):
+            self._files[path] = name
+
+    def _fold(self, name: str) -> str:
         folded = unicodedata.normalize("NFC", name) if self._folds_form else name
-        if self._folds_case:
-            folded = folded.casefold()
-        earlier = self._folded.setdefault(hash(folded), name)
-        if earlier != name:
-            raise UnsafeNameError(
-                f"this file system takes the name for that of the object {earlier}",
-                hint="get it by itself to another place",
-            )
+        return folded.casefold() if self._folds_case else folded

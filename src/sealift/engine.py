@@ -46,7 +46,7 @@ from sealift.plan import (
     random_name,
     tree_prefix,
 )
-from sealift.planning import Planner
+from sealift.planning import Left, Planner
 from sealift.remote import Pages, Remote
 from sealift.retry import Retrier
 from sealift.runner import Runner
@@ -165,9 +165,12 @@ class Engine:
         tree = replace(tree, durability=tree.durability or Durability.DIR)
         pages, cut = await self._remote.find(source)
         if pages is not None:
+            left = None
             if resume and naming is Naming.KEEP:
-                pages = await self._missing(pages, source, cut, destination)
-            await self._down_tree(source, pages, cut, destination, naming, tree, resumes=resume)
+                left = await self._missing(source, cut, destination)
+            await self._down_tree(
+                source, pages, cut, destination, naming, tree, left, resumes=resume
+            )
             return
         name = source.name.rsplit("/", 1)[-1]
         if naming is Naming.UUID:
@@ -207,6 +210,7 @@ class Engine:
             self._catalogue,
             self,
             self._planner.walk,
+            self._planner.collisions,
             lambda: self._failed_count,
             customer_key.key_id if customer_key else None,
         )
@@ -271,14 +275,13 @@ class Engine:
         """The policy of attempts."""
         return self._session.retrier
 
-    async def _missing(self, pages: Pages, source: Location, cut: str, directory: str) -> Pages:
-        """`pages` without what is below `directory` already."""
+    async def _missing(self, source: Location, cut: str, directory: str) -> Left:
+        """Leaves out of pages what is below `directory` already."""
         from sealift.present import Present  # here, as what only some commands need
 
         scope = await self._remote.scope(source.bucket)
         prefix = Location(source.bucket, listed_root(source))
-        present = Present(self._catalogue, scope, prefix, cut, directory, self._disk, self)
-        return present.missing(pages)
+        return Present(self._catalogue, scope, prefix, cut, directory, self._disk, self).missing
 
     # Up
 
@@ -330,10 +333,11 @@ class Engine:
         directory: str,
         naming: Naming,
         tree: TreeOptions,
+        left: Left | None = None,
         *,
         resumes: bool = True,
     ) -> None:
-        plan = self._planner.downloads(source, pages, cut, naming, tree)
+        plan = self._planner.downloads(source, pages, cut, naming, tree, directory, left)
         await self._runner.down(plan, source.bucket, directory, tree, resumes=resumes)
 
     # Across

@@ -6,13 +6,15 @@ What takes no part, and what cannot, is reported on the way.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import islice
 from typing import TypeVar
 
+from sealift.collisions import Collisions
 from sealift.errors import ObjectError
 from sealift.events import Failed, PlanComplete, Planned, RemovalPlanned, Reporter, Skipped
 from sealift.files.disk import Disk
+from sealift.files.folding import folds_case, folds_form
 from sealift.files.walk import FileEntry, Passed, walk
 from sealift.filters import Filter
 from sealift.manifest import read_manifest
@@ -23,6 +25,8 @@ from sealift.remote import Pages
 from sealift.runner import Plan
 
 T = TypeVar("T")
+# Leaves objects out of pages.
+Left = Callable[[Pages], Pages]
 
 # Files looked at in one go: what has been planned before the first reply goes up with Content-MD5.
 WALK_BATCH = 64
@@ -55,19 +59,56 @@ class Planner:
         self._reporter.emit(PlanComplete())
 
     async def downloads(
-        self, source: Location, pages: Pages, cut: str, naming: Naming, tree: TreeOptions
+        self,
+        source: Location,
+        pages: Pages,
+        cut: str,
+        naming: Naming,
+        tree: TreeOptions,
+        directory: str,
+        left: Left | None = None,
     ) -> Plan:
-        """The objects of `pages`, which lie below `source`; their names lose `cut`."""
-        made = tree.markers and naming is Naming.KEEP
+        """The objects of `pages`, which lie below `source`; their names lose `cut`.
+
+        Those that cannot stand side by side below `directory` fail here, the first of two apart.
+        Of the others `left` takes those away that need not move.
+        """
+        keeps_names = naming is Naming.KEEP
+        collisions = await self.collisions(directory) if keeps_names else None
+        fit = self._fit(source, pages, cut, tree, collisions)
+        async for page in fit if left is None else left(fit):
+            yield self._planned([download_job(source.bucket, found, cut, naming) for found in page])
+        self._reporter.emit(PlanComplete())
+
+    async def collisions(self, directory: str) -> Collisions:
+        """Finds names that cannot stand side by side below `directory`."""
+        folds = await self._disk.run(folds_case, directory)
+        return Collisions(folds_case=folds, folds_form=folds_form())
+
+    async def _fit(
+        self,
+        source: Location,
+        pages: Pages,
+        cut: str,
+        tree: TreeOptions,
+        collisions: Collisions | None,
+    ) -> Pages:
+        """What takes part; without `collisions` all names will be new, and none a directory's."""
+        made = tree.markers and collisions is not None
         async for page in _taken(source, pages, tree):
-            jobs = []
+            fit = []
             for found in page:
                 if is_marker(found) and not (made and found.name != cut):
                     self._reporter.emit(Skipped(found.name, "directory marker"))
+                    continue
+                try:
+                    if collisions is not None:
+                        collisions.check(found.name)
+                except ObjectError as error:
+                    self._reporter.emit(Failed(found.name, error))
                 else:
-                    jobs.append(download_job(source.bucket, found, cut, naming))
-            yield self._planned(jobs)
-        self._reporter.emit(PlanComplete())
+                    fit.append(found)
+            yield fit
 
     async def copies(
         self, source: Location, pages: Pages, cut: str, prefix: Location, tree: TreeOptions

@@ -84,10 +84,10 @@ class Policy:
 class Retrier:
     """Runs operations under a policy.
 
-    `repair` is awaited with the error before an attempt that needs the clock or the credentials put
-    right. `on_retry` hears of every further attempt. When an attempt fails that began after a whole
-    budget of failures, with no success between, it is the last: the server is gone, and 10,000
-    objects need not each find that out.
+    `repair` is awaited with the error, and when the attempt began that had it, before an attempt
+    that needs the clock or the credentials put right. `on_retry` hears of every further attempt.
+    When an attempt fails that began after a whole budget of failures, with no success between, it
+    is the last: the server is gone, and 10,000 objects need not each find that out.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Retrier:
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
         chance: Callable[[], float],
-        repair: Callable[[ObjectError], Awaitable[None]],
+        repair: Callable[[ObjectError, float], Awaitable[None]],
         on_retry: Callable[[str, int, float, ObjectError], None],
     ) -> None:
         self._policy = policy
@@ -149,7 +149,7 @@ class Retrier:
             if delay is None or began - self._failing_since > self._policy.budget:
                 raise error
             if self._policy.rules[error.cause].repair:
-                await self._repair(error)
+                await self._repair(error, began)
             self._on_retry(name, attempt, delay, error)
             await self._sleep(delay)
 

@@ -26,6 +26,7 @@ from sealift.ledger import Ledger
 from sealift.memory import Memory
 from sealift.model import Durability, Job, Location
 from sealift.options import ADAPTIVE_CEILING, Options, TreeOptions
+from sealift.outlook import Outlook
 from sealift.pace import Pace, start_for
 from sealift.recorder import Recorder
 from sealift.records import RunRecord
@@ -202,6 +203,7 @@ class Runner:
     ) -> None:
         """Run `plan`, down to `target`; without `ledger` nothing is moved, so nothing recorded."""
         recorder = self._make_recorder(objects)
+        outlook = Outlook()
         failed = False
 
         def settle(job: Job, outcome: bool | ObjectError | None) -> None:
@@ -209,6 +211,9 @@ class Runner:
             if isinstance(outcome, ObjectError):
                 failed = True
                 self._reporter.emit(Failed(job.location.name, outcome, job))
+                end = outlook.end_after(outcome, has_written=schedule.has_done)
+                if end is not None:
+                    raise end
                 return
             if ledger is not None and job.etag:  # else an object was left alone, and not looked at
                 recorder.record(job)

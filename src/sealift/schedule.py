@@ -76,12 +76,16 @@ class _Spread:
 
 
 class Schedule:
-    """Runs jobs on at most `ceiling` workers, of which `pace.limit` may be busy."""
+    """Runs jobs on at most `ceiling` workers, of which `pace.limit` may be busy.
+
+    `has_done` says whether a request that moved bytes has ended well.
+    """
 
     def __init__(
         self, ceiling: int, pace: Pace, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.ceiling = ceiling
+        self.has_done = False
         self._pace = pace
         self._clock = clock
         self._busy = 0
@@ -149,6 +153,7 @@ class Schedule:
 
     def note_done(self) -> None:
         """Let the pace learn from a request that ended, and let more workers run if it grew."""
+        self.has_done = True
         waiting = bool(self._jobs or self._spreads)
         self._pace.done(self._clock(), saturated=waiting and self._free() <= 0)
         if waiting and self._idle:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import time
@@ -14,7 +15,14 @@ from typing import TYPE_CHECKING
 import anyio
 
 from sealift.environment import DirectRoute, read_direct_route
-from sealift.errors import Cause, ObjectError, ReplyError, SealiftError, SettingsError
+from sealift.errors import (
+    Cause,
+    NetworkError,
+    ObjectError,
+    ReplyError,
+    SealiftError,
+    SettingsError,
+)
 from sealift.events import Noted, Reporter, Retried
 from sealift.options import Options
 from sealift.replies import http_seconds
@@ -55,6 +63,8 @@ class Session:
         self._direct: DirectRoute | None = None
         self._control: Control | None = None
         self._identity: Identity | None = None
+        self._repairing = anyio.Lock()
+        self._repaired_at: dict[Cause, float] = {}
         self.retrier = self.make_retrier(anyio.sleep)
 
     async def __aenter__(self) -> Session:
@@ -104,12 +114,16 @@ class Session:
             client = self._make_client(direct.server, reached, direct.ca_bundle, self._identity)
         else:
             client = await self._locate(bucket)
-        if await self._answers(client, bucket):
+        elsewhere = await self._is_elsewhere(client, bucket)
+        if elsewhere is None:
             return client
         control = await self._use_control()
         control.identity = self._identity
         with _settings_checked():
-            await self._brief_retrier().run(bucket, control.reach, bucket)
+            try:
+                await self._brief_retrier().run(bucket, control.reach, bucket)
+            except NetworkError:  # botocore cannot read what the server says
+                raise elsewhere from None
         return await self._locate(bucket)  # in the region that botocore has learned by now
 
     async def _locate(self, bucket: str) -> BucketClient:
@@ -119,16 +133,17 @@ class Session:
         server, reached = await control.locate(bucket)
         return self._make_client(server, reached, control.ca_bundle, self._identity)
 
-    async def _answers(self, client: BucketClient, bucket: str) -> bool:
-        """Whether the settings hold; False when the server says that the bucket is elsewhere."""
+    async def _is_elsewhere(self, client: BucketClient, bucket: str) -> ReplyError | None:
+        """See whether the settings hold; returns what the server says of another place, if it
+        does."""
         with _settings_checked():
             try:
                 await self._first_contact(client, bucket)
             except ReplyError as error:
-                if not _is_elsewhere(error):
+                if not _names_elsewhere(error):
                     raise
-                return False
-        return True
+                return error
+        return None
 
     async def _first_contact(self, client: BucketClient, bucket: str) -> None:
         """A server that asks to slow down is there: it gets as long as it may take in a run."""
@@ -200,10 +215,24 @@ class Session:
             ),
         )
 
-    async def _repair(self, error: ObjectError) -> None:
-        """Put right what an attempt failed on: this machine's clock, or old credentials."""
+    async def _repair(self, error: ObjectError, began: float) -> None:
+        """Put right what an attempt failed on: this machine's clock, or old credentials.
+
+        Many requests are in flight, and all of them fail: what was put right after this attempt
+        `began` is right for the next one.
+        """
+        async with self._repairing:
+            if began < self._repaired_at.get(error.cause, -math.inf):
+                return
+            await self._repair_now(error)
+            self._repaired_at[error.cause] = time.monotonic()
+
+    async def _repair_now(self, error: ObjectError) -> None:
         if error.cause is Cause.EXPIRED:
-            await self._reload_credentials()
+            try:
+                await self._reload_credentials()
+            except SealiftError as reason:  # the next attempt fails as this one did
+                self._reporter.emit(Noted(f"cannot renew the credentials: {reason}"))
         elif error.cause is Cause.SKEWED and isinstance(error, ReplyError):
             server_time = http_seconds(error.date)
             identity = self._identity
@@ -247,5 +276,5 @@ def _settings_checked() -> Iterator[None]:
         raise SettingsError(error.message, hint=error.hint) from None
 
 
-def _is_elsewhere(error: ReplyError) -> bool:
+def _names_elsewhere(error: ReplyError) -> bool:
     return 300 <= error.status < 400 or error.code in _ELSEWHERE

@@ -33,7 +33,6 @@ from sealift.errors import (
 from sealift.events import Failed, Noted, RemovalPlanned, Reporter, Would
 from sealift.files.directories import Identity, directory_identity
 from sealift.files.disk import Disk
-from sealift.files.folding import folds_case, folds_form
 from sealift.files.source import CHUNK_SIZE, file_crc
 from sealift.files.walk import FileEntry, Passed
 from sealift.filters import Filter
@@ -84,8 +83,9 @@ class SyncOptions:
 class Sync:
     """One sync of an engine.
 
-    `remote` has the destination, `walk` gives the files below a directory, `failed_count` says how
-    many objects failed so far, `key_id` is that of the destination's customer key.
+    `remote` has the destination, `walk` gives the files below a directory, `collisions` finds names
+    that cannot stand side by side there, `failed_count` says how many objects failed so far,
+    `key_id` is that of the destination's customer key.
     """
 
     options: SyncOptions
@@ -98,6 +98,7 @@ class Sync:
     catalogue: Catalogue
     reporter: Reporter
     walk: Walk
+    collisions: Callable[[str], Awaitable[Collisions]]
     failed_count: Callable[[], int]
     key_id: str | None
     manifest: Manifest | None = field(default=None, init=False)
@@ -152,9 +153,7 @@ class Sync:
             lambda found: download_job(prefix.bucket, found, prefix.name, Naming.KEEP),
             lambda job, found, file: self._question(job, listed, file, found),
             lambda found, _: self._note_same(listed, found),
-            collisions=Collisions(
-                folds_case=await self.disk.run(folds_case, root), folds_form=folds_form()
-            ),
+            collisions=await self.collisions(root),
         )
         was = await self.disk.run(directory_identity, root)
         found = self.walk(

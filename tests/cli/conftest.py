@@ -18,6 +18,10 @@ from sealift.embedded import make_certificate
 from sealift.keys import CustomerKey
 
 RAW_KEY = bytes(range(32))
+MANIFEST = (
+    '{"bucket": "bucket", "name": "x", "size": 1, "crc64nvme": null, "key_id": null,'
+    ' "version_id": null}\n'
+)
 
 
 @dataclass(frozen=True)

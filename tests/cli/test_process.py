@@ -62,7 +62,7 @@ def test_a_stdout_that_takes_nothing_is_said_in_one_sentence(command: str) -> No
 
 
 @pytest.mark.usefixtures("server")
-def test_children_do_not_inherit_the_customer_key(work: Path) -> None:
+def test_case_30_children_do_not_inherit_the_customer_key(work: Path) -> None:
     """A profile's credential_process is a program of others."""
     answer = '{"Version": 1, "AccessKeyId": "test", "SecretAccessKey": "test"}'
     (work / "program").write_text(f"#!/bin/sh\nenv > {work}/seen\necho '{answer}'\n")

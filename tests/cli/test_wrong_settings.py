@@ -68,7 +68,7 @@ def test_customer_keys(
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("mode", [0o640, 0o604])
-def test_a_key_file_that_others_may_read(
+def test_case_31_a_key_file_that_others_may_read(
     run: Callable[..., Ended], command: str, mode: int
 ) -> None:
     Path("the.key").write_bytes(RAW_KEY)

@@ -92,7 +92,9 @@ def test_missing_or_bad_settings(
 
 
 @pytest.mark.parametrize("how", ["option", "environment"])
-def test_plain_http_is_refused_before_a_socket_opens(run: Callable[..., Ended], how: str) -> None:
+def test_case_27_plain_http_is_refused_before_a_socket_opens(
+    run: Callable[..., Ended], how: str
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         if how == "option":
@@ -106,7 +108,7 @@ def test_plain_http_is_refused_before_a_socket_opens(run: Callable[..., Ended], 
 
 
 @pytest.mark.parametrize("name", ["restore", "put"])
-def test_certificate_of_an_unknown_authority(
+def test_case_29_certificate_of_an_unknown_authority(
     run: Callable[..., Ended], tmp_path: Path, name: str
 ) -> None:
     stranger = make_certificate(tmp_path / "stranger").ca_file
@@ -175,7 +177,7 @@ def test_bucket_in_the_host_name(
     assert read_tree(site.work / "back") == files
 
 
-def test_certificate_for_another_host(site: Site, lookup: _Lookup) -> None:
+def test_case_29_certificate_for_another_host(site: Site, lookup: _Lookup) -> None:
     endpoint = f"https://other.localhost:{urlsplit(site.server.endpoint_url).port}"
     make_tree(site.work / "tree", {"a": b"a"})
 

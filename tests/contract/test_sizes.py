@@ -22,7 +22,7 @@ SIZES = {
 }
 
 
-def test_every_size_goes_up_and_comes_back(site: Site) -> None:
+def test_case_40_every_size_goes_up_and_comes_back(site: Site) -> None:
     files = {f"size-{size}": noise(size, size) for size in SIZES}
     tree = make_tree(site.work / "tree", files)
 

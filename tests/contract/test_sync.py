@@ -230,7 +230,7 @@ def test_a_failed_object_keeps_everything_from_being_removed(site: Site) -> None
     assert sorted(site.names()) == ["p/a", "p/old"]
 
 
-def test_collisions_are_named_and_the_first_name_wins(site: Site) -> None:
+def test_case_34_collisions_are_named_and_the_first_name_wins(site: Site) -> None:
     for name in ("d", "d-", "d/x", "d/y/z", "e"):
         site.boto_put(f"p/{name}", b"1")
     back = sync(site, site.uri("p"), site.work / "back")
@@ -290,7 +290,7 @@ def test_max_delete_is_an_error_of_the_run_in_the_engine(site: Site) -> None:
         sync(site, tree, site.uri("p"), delete=True, max_delete=0)
 
 
-def test_names_that_a_folding_file_system_takes_for_one_are_told(site: Site) -> None:
+def test_case_34_names_that_a_folding_file_system_takes_for_one_are_told(site: Site) -> None:
     """A link under the directory's name in the other case makes it look like one that folds."""
     (site.work / "Back").mkdir()
     (site.work / "bACK").symlink_to("Back")

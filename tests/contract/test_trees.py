@@ -52,7 +52,7 @@ def test_names_come_back_exactly_from_objects_that_boto3_put(site: Site) -> None
     assert read_tree(site.work / "back") == {name: name.encode() for name in NAMES}
 
 
-def test_object_name_of_1024_bytes_is_kept_and_of_1025_refused(site: Site) -> None:
+def test_case_40_object_name_of_1024_bytes_is_kept_and_of_1025_refused(site: Site) -> None:
     stem = "/".join(["é" * 127, "b" * 255, "c" * 255, "d" * 200])
     longest = f"{stem}/{'e' * (1024 - len('p/') - len(stem.encode()) - 1 - 4)}.tar"
     assert len(f"p/{longest}".encode()) == 1024

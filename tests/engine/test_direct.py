@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 
 import pytest
-from tests.faults import Match, Status
+from tests.faults import Match, Redirect, Status
 from tests.kit import Do, assert_signed
 
 from sealift.errors import SettingsError
 from sealift.model import Location
+from sealift.retry import Policy
 
 from .conftest import LARGE, Site
 
@@ -45,7 +46,7 @@ async def test_an_object_there_and_back(site: Site) -> None:
 
 @pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize("offset", [1200, -1200])
-async def test_a_wrong_clock_is_put_right_once(site: Site, offset: int) -> None:
+async def test_case_38_a_wrong_clock_is_put_right_once(site: Site, offset: int) -> None:
     site.server.clock_offset = offset
     await site.put("x", LARGE)
     assert site.record.finished == {"x"}
@@ -54,7 +55,7 @@ async def test_a_wrong_clock_is_put_right_once(site: Site, offset: int) -> None:
 
 
 @pytest.mark.usefixtures("alone")
-async def test_expired_credentials_are_read_anew(site: Site) -> None:
+async def test_case_38_expired_credentials_are_read_anew(site: Site) -> None:
     """A program that uses the engine may have set others."""
 
     def expire() -> None:
@@ -68,7 +69,7 @@ async def test_expired_credentials_are_read_anew(site: Site) -> None:
 
 
 @pytest.mark.usefixtures("alone")
-async def test_credentials_that_stay_expired_fail(site: Site) -> None:
+async def test_case_38_credentials_that_stay_expired_fail(site: Site) -> None:
     site.server.script(
         Match(operation="PutObject"), Do(lambda: site.server.expired_tokens.add("TOKEN-1"))
     )
@@ -126,6 +127,19 @@ async def test_another_region_is_left_to_botocore(site: Site, status: int, code:
     for operation in ("CreateMultipartUpload", "UploadPart", "HeadObject", "GetObject"):
         for request in site.server.seen(operation):
             assert_signed(request, "eu-north-1")
+
+
+async def test_case_28_a_redirect_that_botocore_cannot_read_is_told_all_the_same(
+    site: Site,
+) -> None:
+    target = "https://elsewhere.example/\x9b"
+    redirect = site.server.script(
+        Match(operation="ListObjectsV2", times=None), Redirect(307, target)
+    )
+    with pytest.raises(SettingsError, match="307") as caught:
+        await site.put("x", b"content", policy=Policy(budget=0.2, longest_wait=0.02))
+    assert caught.value.hint == f"redirects are not followed; the server named {target}"
+    assert redirect.used == len(site.server.requests) >= 2
 
 
 async def test_a_name_that_needs_botocore_gets_it(site: Site) -> None:

@@ -194,16 +194,17 @@ async def test_ranges_pin_the_version(site: Site) -> None:
 
 @both_dialects
 @pytest.mark.parametrize("name", ["small", "large"])
-async def test_a_wrong_key_is_found_in_two_requests(site: Site, name: str) -> None:
+async def test_case_25_a_wrong_key_is_found_in_two_requests(site: Site, name: str) -> None:
     with pytest.raises(WrongCustomerKeyError, match="key"):
         await site.get(name, customer_key=CustomerKey(OTHER_KEY))
     carried = [sent for sent in site.server.requests if SEAL + "key" in sent.headers]
     assert 1 <= len(carried) <= 2
+    assert not site.record.retries
     assert_no_file(site)
 
 
 @both_dialects
-async def test_a_wrong_key_in_a_tree_costs_two_requests_an_object(site: Site) -> None:
+async def test_case_25_a_wrong_key_in_a_tree_costs_two_requests_an_object(site: Site) -> None:
     async with site.engine(customer_key=CustomerKey(OTHER_KEY)) as engine:
         await engine.copy("s3://bucket/", str(site.out))
     assert set(site.record.failed) == {"small", "large"}
@@ -211,6 +212,7 @@ async def test_a_wrong_key_in_a_tree_costs_two_requests_an_object(site: Site) ->
         assert isinstance(error, WrongCustomerKeyError)
     for name in ("small", "large"):
         assert len([sent for sent in site.server.requests if sent.name == name]) <= 2
+    assert not site.record.retries
     assert not list(site.out.iterdir())
 
 
@@ -219,7 +221,7 @@ async def test_a_wrong_key_in_a_tree_costs_two_requests_an_object(site: Site) ->
 
 @both_dialects
 @pytest.mark.parametrize("offset", [1200, -1200])
-async def test_a_wrong_clock_is_put_right_once(site: Site, offset: int) -> None:
+async def test_case_38_a_wrong_clock_is_put_right_once(site: Site, offset: int) -> None:
     site.server.clock_offset = offset
     await site.get("large")
     assert site.out.read_bytes() == LARGE
@@ -229,7 +231,7 @@ async def test_a_wrong_clock_is_put_right_once(site: Site, offset: int) -> None:
 
 
 @pytest.mark.parametrize(("name", "operation"), [("small", "GetObject"), ("large", "HeadObject")])
-async def test_expired_credentials_are_read_anew(
+async def test_case_38_expired_credentials_are_read_anew(
     site: Site, credentials_file: Path, name: str, operation: str
 ) -> None:
     """A refused HEAD has no code, so it must not pass for a wrong key."""
@@ -245,7 +247,7 @@ async def test_expired_credentials_are_read_anew(
 
 
 @pytest.mark.parametrize(("name", "operation"), [("large", "HeadObject"), ("small", "GetObject")])
-async def test_redirects_are_not_followed(
+async def test_case_28_redirects_are_not_followed(
     site: Site, certificate: Certificate, name: str, operation: str
 ) -> None:
     with FaultServer(certificate) as other:
@@ -318,7 +320,7 @@ class Circle:
         return Reply(reply.status, {}, body)
 
 
-async def test_a_listing_in_circles_ends(site: Site) -> None:
+async def test_case_40_a_listing_in_circles_ends(site: Site) -> None:
     site.server.store("d/x", b"x", customer_key=KEY)
     site.server.script(Match(operation="ListObjectsV2", times=None, after=1), Circle())
     async with site.engine() as engine:

@@ -25,6 +25,7 @@ from sealift.errors import (
     IntegrityError,
     ReplyError,
     SettingsError,
+    WrongCustomerKeyError,
 )
 from sealift.memory import Memory
 from sealift.model import Location, MiB
@@ -189,7 +190,7 @@ async def test_case_23_a_completed_object_without_echo_is_removed(site: Site) ->
 
 @both_dialects
 @pytest.mark.parametrize("offset", [1200, -1200])
-async def test_a_wrong_clock_is_put_right_once(site: Site, offset: int) -> None:
+async def test_case_38_a_wrong_clock_is_put_right_once(site: Site, offset: int) -> None:
     site.server.clock_offset = offset
     site.file("tree/large", LARGE)
     await put_tree(site, "small")
@@ -204,7 +205,7 @@ async def test_a_wrong_clock_is_put_right_once(site: Site, offset: int) -> None:
 
 
 @pytest.mark.parametrize("content", [SMALL, LARGE], ids=["put", "parts"])
-async def test_expired_credentials_are_read_anew(
+async def test_case_38_expired_credentials_are_read_anew(
     site: Site, credentials_file: Path, content: bytes
 ) -> None:
     def expire() -> None:
@@ -221,11 +222,46 @@ async def test_expired_credentials_are_read_anew(
     assert_signed(last)
 
 
-async def test_credentials_that_stay_expired_fail(site: Site) -> None:
+async def test_case_38_credentials_that_stay_expired_fail(site: Site) -> None:
     site.server.script(PUT, Do(lambda: site.server.expired_tokens.add("TOKEN-1")))
     await site.put("x", SMALL)
     assert "ExpiredToken" in str(site.record.failed["x"])
     assert len(site.server.seen("PutObject")) == 2
+
+
+# The customer key
+
+MISMATCH = {
+    "aws": Status(
+        400,
+        "InvalidRequest",
+        "The provided encryption parameters did not match the ones used originally.",
+    ),
+    "ceph": Status(
+        400,
+        "InvalidArgument",
+        "The calculated MD5 hash of the key did not match the hash that was provided.",
+    ),
+}
+
+
+@both_dialects
+@pytest.mark.parametrize("operation", ["UploadPart", "CompleteMultipartUpload"])
+async def test_case_25_a_part_under_another_key_is_not_sent_again(
+    site: Site, dialect: str, operation: str
+) -> None:
+    part = 2 if operation == "UploadPart" else None
+    refusal = site.server.script(
+        Match(operation=operation, part=part, times=None), MISMATCH[dialect]
+    )
+    await site.put("x", LARGE)
+    error = site.record.failed["x"]
+    assert isinstance(error, WrongCustomerKeyError)
+    assert "use the key that the object was sealed with" in error.hint
+    assert refusal.used == 1
+    assert not site.record.retries
+    assert not site.server.uploads
+    assert not site.server.objects
 
 
 # What every request carries
@@ -254,7 +290,7 @@ async def test_the_customer_key_is_on_every_request_that_takes_it(site: Site) ->
 @pytest.mark.parametrize(
     "operation", ["ListObjectsV2", "CreateMultipartUpload", "CompleteMultipartUpload", "UploadPart"]
 )
-async def test_redirects_are_not_followed(
+async def test_case_28_redirects_are_not_followed(
     site: Site, certificate: Certificate, operation: str, status: int
 ) -> None:
     with FaultServer(certificate) as other, FaultServer(None, tls=False) as plain:
@@ -275,7 +311,7 @@ async def test_redirects_are_not_followed(
 
 
 @pytest.mark.parametrize("trusted", [True, False])
-async def test_certificates_are_checked_through_a_proxy(
+async def test_case_29_certificates_are_checked_through_a_proxy(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trusted: bool
 ) -> None:
     with ConnectProxy() as proxy:
@@ -293,14 +329,14 @@ async def test_certificates_are_checked_through_a_proxy(
         assert b"x-amz" not in b"".join(proxy.heads)
 
 
-async def test_plain_http_is_refused_before_a_socket_opens(site: Site) -> None:
+async def test_case_27_plain_http_is_refused_before_a_socket_opens(site: Site) -> None:
     with FaultServer(None, tls=False) as plain:
         with pytest.raises(SettingsError, match="https"):
             await site.put("x", SMALL, endpoint_url=plain.endpoint_url)
         assert plain.connections == 0
 
 
-async def test_a_host_that_does_not_exist_fails_at_once(site: Site) -> None:
+async def test_case_39_a_host_that_does_not_exist_fails_at_once(site: Site) -> None:
     with pytest.raises(SettingsError, match="cannot find the host"):
         await site.put("x", SMALL, endpoint_url="https://nowhere.invalid")
     assert not site.record.retries

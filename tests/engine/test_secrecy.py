@@ -11,7 +11,6 @@ import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote, quote_plus
 
 import pytest
 from tests.faults import (
@@ -26,6 +25,7 @@ from tests.faults import (
     ResetRequest,
     Status,
 )
+from tests.kit import SECRET, assert_secret
 
 from sealift.errors import SealiftError
 from sealift.keys import CustomerKey
@@ -34,39 +34,6 @@ from sealift.model import Location
 from .conftest import LARGE, Site
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(30)]
-
-# Bytes whose base64 form holds + and /, so that quoting changes it.
-SECRET = bytes((i * 37 + 251) % 256 for i in range(32))
-
-
-def forms(raw: bytes) -> dict[str, bytes]:
-    """How a key may be written."""
-    text = base64.b64encode(raw).decode()
-    assert "+" in text or "/" in text
-    found = {
-        "raw": raw,
-        "base64": text,
-        "base64 without padding": text.rstrip("="),
-        "urlsafe": base64.urlsafe_b64encode(raw).decode(),
-        "quoted": quote(text, safe=""),
-        "quoted, slash kept": quote(text),
-        "form": quote_plus(text),
-        "hex": raw.hex(),
-        "HEX": raw.hex().upper(),
-        "repr": repr(raw)[2:-1],
-        "latin-1": raw.decode("latin-1"),
-        "base64 twice": base64.b64encode(text.encode()).decode(),
-    }
-    return {
-        name: form if isinstance(form, bytes) else form.encode() for name, form in found.items()
-    }
-
-
-def assert_secret(shown: str | bytes) -> None:
-    data = shown.encode("utf-8", "surrogateescape") if isinstance(shown, str) else shown
-    leaked = [name for name, form in forms(SECRET).items() if form in data]
-    assert not leaked, f"the customer key was shown: {leaked}"
-    assert b"SECRET-KEY-OF-THE-PROFILE" not in data
 
 
 def assert_secret_state(state_home: Path) -> None:
@@ -127,7 +94,7 @@ def faulty(site: Site, credentials_file: Path) -> Site:
     return site
 
 
-async def test_nothing_shows_the_key(
+async def test_case_30_nothing_shows_the_key(
     faulty: Site, loud: io.StringIO, capfd: pytest.CaptureFixture[str], state_home: Path
 ) -> None:
     key = CustomerKey(SECRET)
@@ -164,7 +131,7 @@ async def test_nothing_shows_the_key(
     assert base64.b64encode(SECRET).decode() in carried  # or there was nothing to leak
 
 
-def test_the_command_shows_no_key(faulty: Site, credentials_file: Path) -> None:
+def test_case_30_the_command_shows_no_key(faulty: Site, credentials_file: Path) -> None:
     key_file = faulty.directory / "key"
     key_file.write_bytes(SECRET)
     key_file.chmod(0o600)

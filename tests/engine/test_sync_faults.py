@@ -313,7 +313,9 @@ async def test_a_link_in_the_place_of_a_directory_is_not_followed(site: Site) ->
 
 
 @pytest.mark.parametrize("follow", [False, True])
-async def test_nothing_goes_through_a_link_at_the_destination(site: Site, follow: bool) -> None:
+async def test_case_33_nothing_goes_through_a_link_at_the_destination(
+    site: Site, follow: bool
+) -> None:
     store(site, {"a": b"1"})
     other = make(site.directory / "other", {"x": b"mine"})
     here = make(site.directory / "tree", {"a": b"1"})

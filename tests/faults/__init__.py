@@ -9,13 +9,15 @@
 Modules, from the inside out: `messages` (request and reply), `customer` and `digests` (checks),
 `stored` and `listing` (rules and XML), `s3` (request -> reply), `plan` and `scripts` (faults as
 data), `wire` (sockets), `front` (the thread), `server` (all of it). `relay` has the same faults
-before a real server (`upstream`), also by chance (`storm`). `proxy` stands alone.
+before a real server (`upstream`), also by chance (`storm`). `proxy` and `names` (a name server)
+stand alone.
 """
 
 from .customer import Dialect, key_md5_of
 from .digests import crc64nvme
 from .front import Certificate
 from .messages import Reply, Request
+from .names import NameServer, Refusal
 from .plan import Fault, Match, Script
 from .proxy import ConnectProxy
 from .relay import Relay
@@ -80,9 +82,11 @@ __all__ = [
     "Informational",
     "KeepAliveClose",
     "Match",
+    "NameServer",
     "NoETag",
     "NoEcho",
     "Redirect",
+    "Refusal",
     "Relay",
     "ReplaceObject",
     "Reply",

@@ -39,7 +39,12 @@ class Front(LoopThread):
     """Accepts connections on loopback, in its own thread, for the time of a `with` block."""
 
     def __init__(
-        self, certificate: Certificate | None, *, host: str = "127.0.0.1", tls: bool = True
+        self,
+        certificate: Certificate | None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        tls: bool = True,
     ) -> None:
         super().__init__()
         if tls and certificate is None:
@@ -48,7 +53,7 @@ class Front(LoopThread):
         """Every request, in the order in which their bodies were read (or stopped being so)."""
         self.connections = 0
         """Connections accepted so far; under TLS those whose handshake succeeded."""
-        self.port = 0
+        self.port = port
         self._host = host
         self._certificate = certificate if tls else None
         self._scripts: list[Script] = []
@@ -110,7 +115,7 @@ class Front(LoopThread):
         # Named so that asyncio sets TCP_NODELAY: else each body waits 40 ms for the head's ACK.
         listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_SIZE)
-        listener.bind((self._host, 0))
+        listener.bind((self._host, self.port))
         self.port = listener.getsockname()[1]
         context = None if self._certificate is None else _context(self._certificate)
         return await asyncio.start_server(

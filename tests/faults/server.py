@@ -20,11 +20,12 @@ class FaultServer(Front):
         certificate: Certificate | None,
         *,
         host: str = "127.0.0.1",
+        port: int = 0,
         tls: bool = True,
         dialect: Dialect = "aws",
         buckets: Iterable[str] = ("bucket",),
     ) -> None:
-        super().__init__(certificate, host=host, tls=tls)
+        super().__init__(certificate, host=host, port=port, tls=tls)
         self.s3 = S3(dialect=dialect, secure=tls, buckets=buckets)
 
     @property

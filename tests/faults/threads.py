@@ -27,7 +27,7 @@ class LoopThread:
         self._stop = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name=type(self).__name__, daemon=True)
 
-    async def _open(self) -> asyncio.Server:
+    async def _open(self) -> asyncio.Server | asyncio.BaseTransport:
         raise NotImplementedError
 
     def __enter__(self) -> Self:

@@ -52,7 +52,9 @@ PATHS = st.lists(NAMES.filter(lambda name: name not in (".", "..")), min_size=1)
 @example(MAX_OBJECT_SIZE, MIN_PART_SIZE)
 @example(MAX_PART_COUNT * DEFAULT_PART_SIZE, DEFAULT_PART_SIZE)
 @example(MAX_PART_COUNT * DEFAULT_PART_SIZE + 1, DEFAULT_PART_SIZE)
-def test_parts_cover_every_byte_once_in_order_within_the_limits(size: int, wanted: int) -> None:
+def test_case_40_parts_cover_every_byte_once_in_order_within_the_limits(
+    size: int, wanted: int
+) -> None:
     part_size = part_size_for(size, wanted)
     assert MIN_PART_SIZE <= part_size <= MAX_PART_SIZE
     assert part_size == wanted or (part_size > wanted and part_size % MiB == 0)
@@ -83,7 +85,7 @@ def test_what_no_object_can_hold_fails_alone_by_its_name(size: int) -> None:
 
 
 @given(st.integers(1, 2**53), st.integers(0, 2000), st.integers(0, 2**53))
-def test_ranges_cover_every_byte_once_in_order(step: int, count: int, tail: int) -> None:
+def test_case_40_ranges_cover_every_byte_once_in_order(step: int, count: int, tail: int) -> None:
     size = step * count + tail % step
     ranges = list(cut_ranges(size, step))
     assert len(ranges) == -(-size // step)

@@ -41,6 +41,14 @@ def test_case_and_form_matter_only_where_the_file_system_folds_them() -> None:
     assert refused(names, folds_case=True, folds_form=True) == ["a", "\u00e9"]
 
 
+def test_a_folded_name_may_be_that_of_a_directory() -> None:
+    assert refused(["A", "a/x"], folds_case=True) == ["a/x"]
+    assert refused(["A/x", "a"], folds_case=True) == ["a"]
+    assert refused(["A/x", "a/y", "b/A/x", "b/a"], folds_case=True) == ["b/a"]
+    assert refused(["A/", "a/x", "a/"], folds_case=True) == []
+    assert refused(["A", "a/"], folds_case=True) == ["a/"]
+
+
 NAME = st.lists(st.text("ab-.0", min_size=1, max_size=2), min_size=1, max_size=3).map("/".join)
 
 
@@ -55,3 +63,26 @@ def test_exactly_those_below_an_earlier_name_are_refused(names: set[str]) -> Non
         else:
             kept.add(name)
     assert refused(list(names)) == expected
+
+
+FOLDED = st.lists(st.text("aAb", min_size=1, max_size=1), min_size=1, max_size=3).map("/".join)
+
+
+@given(st.sets(FOLDED, max_size=12))
+def test_where_case_folds_exactly_those_that_meet_an_earlier_name_are_refused(
+    names: set[str],
+) -> None:
+    kept: set[str] = set()
+    expected = []
+    for name in sorted(names):
+        folded = name.lower()
+        meets = folded in kept or any(
+            one.startswith(f"{other}/")
+            for earlier in kept
+            for one, other in ((folded, earlier), (earlier, folded))
+        )
+        if meets:
+            expected.append(name)
+        else:
+            kept.add(folded)
+    assert refused(list(names), folds_case=True) == expected

@@ -90,7 +90,7 @@ def test_does_not_become_json(customer_key: CustomerKey) -> None:
     assert not hasattr(customer_key, "__dict__")
 
 
-def test_log_records_do_not_show_it(
+def test_case_30_log_records_do_not_show_it(
     customer_key: CustomerKey, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -98,7 +98,7 @@ def test_log_records_do_not_show_it(
     assert_hidden(caplog.text)
 
 
-def test_traceback_with_locals_does_not_show_it(customer_key: CustomerKey) -> None:
+def test_case_30_traceback_with_locals_does_not_show_it(customer_key: CustomerKey) -> None:
     def fail(key: CustomerKey) -> None:
         options = Options(customer_key=key)
         raise RuntimeError(f"with {key} and {options}")
@@ -226,7 +226,7 @@ def test_reads_a_key_file(tmp_path: Path, content: bytes, mode: int) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o601, 0o644, 0o666])
-def test_a_key_file_open_to_others_is_refused(tmp_path: Path, mode: int) -> None:
+def test_case_31_a_key_file_open_to_others_is_refused(tmp_path: Path, mode: int) -> None:
     path = key_file(tmp_path, RAW, mode)
     with pytest.raises(CustomerKeyError, match=f"chmod 600 {path}"):
         CustomerKey.from_file(path)
@@ -244,7 +244,7 @@ def test_a_link_is_as_good_as_its_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", [b"", RAW + b"\n", RAW[:31], b"\xff" * 40, TEXT.encode() * 2, b"x" * 5000]
 )
-def test_a_file_without_a_key_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_case_31_a_file_without_a_key_is_refused(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(CustomerKeyError, match=r"the key file .*the\.key") as caught:
         CustomerKey.from_file(key_file(tmp_path, content))
     assert_hidden(str(caught.value))
@@ -267,7 +267,7 @@ def test_a_pipe_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
-def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
+def test_case_31_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
     path = key_file(tmp_path, RAW)
     os.chown(path, 65534, 65534)
     with pytest.raises(CustomerKeyError, match="belongs to another user"):

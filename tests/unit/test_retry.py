@@ -114,7 +114,8 @@ class World:
         self.slept.append(delay)
         self.now += delay
 
-    async def _repair(self, error: ObjectError) -> None:
+    async def _repair(self, error: ObjectError, began: float) -> None:
+        assert began <= self.now
         self.repaired.append(error.cause)
 
     def run(

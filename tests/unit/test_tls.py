@@ -72,7 +72,7 @@ def test_a_bundle_replaces_the_certificates_of_the_system(bundle: str) -> None:
 
 
 @pytest.mark.parametrize("use_bundle", [True, False])
-def test_always_verifies(bundle: str, use_bundle: bool) -> None:
+def test_case_29_always_verifies(bundle: str, use_bundle: bool) -> None:
     context = client_context(bundle if use_bundle else None)
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname

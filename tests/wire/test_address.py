@@ -40,7 +40,7 @@ def test_an_endpoint_that_is_no_url_is_refused(url: str) -> None:
         Server.from_url(url)
 
 
-def test_plain_http_is_refused_before_a_socket_opens() -> None:
+def test_case_27_plain_http_is_refused_before_a_socket_opens() -> None:
     with FaultServer(None, tls=False) as server:
         with pytest.raises(SettingsError, match="plain HTTP"):
             Server.from_url(server.endpoint_url)
@@ -138,11 +138,12 @@ def test_addresses_are_handed_out_in_turn(monkeypatch: pytest.MonkeyPatch) -> No
     [
         (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), Cause.PERMANENT),
         (socket.gaierror(socket.EAI_AGAIN, "Temporary failure"), Cause.NAME_LOOKUP),
+        (socket.gaierror(socket.EAI_NODATA, "No address"), Cause.NAME_LOOKUP),
         (UnicodeError("label too long"), Cause.PERMANENT),
         (OSError(errno.EMFILE, "Too many open files"), Cause.PERMANENT),  # as uvloop raises it
     ],
 )
-def test_a_lookup_that_fails(
+def test_case_39_a_lookup_that_fails(
     monkeypatch: pytest.MonkeyPatch, reason: Exception, cause: Cause
 ) -> None:
     async def main() -> None:
@@ -155,7 +156,7 @@ def test_a_lookup_that_fails(
 
 
 @pytest.mark.parametrize("host", ["a..example", "x" * 70 + ".example"])
-def test_a_name_that_no_host_can_have_fails_at_once(host: str) -> None:
+def test_case_39_a_name_that_no_host_can_have_fails_at_once(host: str) -> None:
     with pytest.raises(NetworkError) as caught:
         asyncio.run(Lookup(host, 443).addresses())
     assert caught.value.cause is Cause.PERMANENT

@@ -166,7 +166,9 @@ def stranger(tmp_path: Path) -> Certificate:
     return Certificate.make(tmp_path)
 
 
-async def test_a_stranger_is_not_spoken_to(server: FaultServer, stranger: Certificate) -> None:
+async def test_case_29_a_stranger_is_not_spoken_to(
+    server: FaultServer, stranger: Certificate
+) -> None:
     async with open_pool(server, stranger) as pool:
         with pytest.raises(NetworkError, match="not trusted") as caught:
             await get(pool)
@@ -175,7 +177,7 @@ async def test_a_stranger_is_not_spoken_to(server: FaultServer, stranger: Certif
     assert server.requests == []
 
 
-async def test_another_name_is_not_spoken_to(tmp_path: Path) -> None:
+async def test_case_29_another_name_is_not_spoken_to(tmp_path: Path) -> None:
     files = Certificate.make(tmp_path, "elsewhere.example")
     with FaultServer(files) as server:
         async with open_pool(server, files) as pool:
@@ -197,7 +199,9 @@ async def test_ipv6(certificate: Certificate) -> None:
         assert server.connections == 1
 
 
-async def test_a_dead_address_is_passed_over(server: FaultServer, certificate: Certificate) -> None:
+async def test_case_39_a_dead_address_is_passed_over(
+    server: FaultServer, certificate: Certificate
+) -> None:
     async with open_pool(server, certificate) as pool:
         # What the name stands for: nobody listens on 127.0.0.9, and the order turns.
         pool._lookup._addresses = ["127.0.0.1", "127.0.0.9"]

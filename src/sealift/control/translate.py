@@ -12,6 +12,7 @@ from botocore.parsers import ResponseParserError
 
 from sealift.errors import Cause, NetworkError, ObjectError, SealiftError, SettingsError
 from sealift.replies import reply_error
+from sealift.wire.address import is_passing
 
 # What botocore wraps is told apart first: one of its exceptions stands for several causes.
 _WRAPPED: tuple[tuple[type[BaseException], Cause, str, str], ...] = (
@@ -101,7 +102,7 @@ def _translate(operation: str, error: Exception, *, sealed: bool) -> SealiftErro
 def _is_unknown_name(error: aiohttp.ClientConnectorDNSError) -> bool:
     """Whether the name is not known, rather than not found out for the moment."""
     reason = error.os_error
-    return isinstance(reason, socket.gaierror) and reason.errno != socket.EAI_AGAIN
+    return isinstance(reason, socket.gaierror) and not is_passing(reason)
 
 
 def _first_line(error: Exception) -> str:

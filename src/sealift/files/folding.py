@@ -9,19 +9,32 @@ import sys
 def folds_case(directory: str) -> bool:
     """Whether `A` is `a` where `directory` is, or is to be made.
 
-    The nearest directory above that exists and has letters in its name is looked up under its name
-    with the case swapped. One that has none tells nothing: False.
+    A name in the nearest directory that exists is looked up with its case swapped; where there is
+    none with letters, that directory's own name, and so on upwards on the same file system. When
+    nothing tells: False.
     """
-    path = os.path.abspath(directory)
-    while path != os.path.dirname(path):
-        head, name = os.path.split(path)
-        if name.swapcase() != name and os.path.isdir(path):
-            try:
-                return os.path.samefile(path, os.path.join(head, name.swapcase()))
-            except OSError:
-                return False
-        path = head
+    path = os.path.realpath(directory)
+    while not os.path.isdir(path):
+        path = os.path.dirname(path)
+    try:
+        with os.scandir(path) as entries:
+            inside = next((e.path for e in entries if e.name.swapcase() != e.name), None)
+        if inside is not None:
+            return os.path.samestat(os.lstat(inside), os.lstat(_swapped(inside)))
+        device = os.stat(path).st_dev
+        while (above := os.path.dirname(path)) != path and os.stat(above).st_dev == device:
+            if _swapped(path) != path:
+                return os.path.samefile(path, _swapped(path))
+            path = above
+    except OSError:
+        pass
     return False
+
+
+def _swapped(path: str) -> str:
+    """`path` with the case of its last component swapped."""
+    head, name = os.path.split(path)
+    return os.path.join(head, name.swapcase())
 
 
 def folds_form() -> bool:

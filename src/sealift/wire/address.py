@@ -86,6 +86,15 @@ def _split(url: str, setting: str) -> tuple[SplitResult, int | None]:
         raise SettingsError(f"{setting} is no URL", hint=f"check {setting}") from None
 
 
+def is_passing(reason: socket.gaierror) -> bool:
+    """Whether a name cannot be found for the moment, rather than is not known.
+
+    glibc says that a name has no address also where the lookup of IPv4 ones failed, and there are
+    none of IPv6.
+    """
+    return reason.errno in (socket.EAI_AGAIN, getattr(socket, "EAI_NODATA", None))
+
+
 class Lookup:
     """Resolves one host name; hands its addresses out in turn, and forgets them after a while."""
 
@@ -113,7 +122,7 @@ class Lookup:
         try:
             found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
         except socket.gaierror as reason:
-            passing = reason.errno == socket.EAI_AGAIN
+            passing = is_passing(reason)
             raise NetworkError(
                 f"cannot find the host {self._host}: {reason.strerror}",
                 cause=Cause.NAME_LOOKUP if passing else Cause.PERMANENT,

@@ -18,7 +18,7 @@ BIDI = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u
 @example("a\x1b[2J\x07\r\n\x9b31m\x7f")
 @example("x\u202egnp.exe\u2066\u200f")
 @example("\udc80\ud800\u2028\u2029\x85")
-def test_nothing_a_terminal_obeys_survives(raw: str) -> None:
+def test_case_35_nothing_a_terminal_obeys_survives(raw: str) -> None:
     shown = text.escape(raw)
     assert not [c for c in shown if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")]
     assert not BIDI & set(shown)
