@@ -46,6 +46,7 @@ class FaultServer(LoopThread):
         tls: bool = True,
         dialect: Dialect = "aws",
         buckets: Iterable[str] = ("bucket",),
+        chunks: bool = False,
     ) -> None:
         super().__init__()
         if tls and certificate is None:
@@ -56,6 +57,8 @@ class FaultServer(LoopThread):
         self.connections = 0
         """Connections accepted so far; under TLS those whose handshake succeeded."""
         self.port = 0
+        self.chunks = chunks
+        """Whether bodies in chunks are taken, as the SDKs of others send them."""
         self._host = host
         self._certificate = certificate if tls else None
         self._scripts: list[Script] = []
