@@ -86,7 +86,9 @@ def echo_checksums(headers: Mapping[str, str], dialect: Dialect) -> dict[str, st
     return {_PREFIX + name: value for name, value in sent_checksums(headers).items()}
 
 
-def full_object(value: str | None, sent: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
+def full_object(
+    value: str | None, sent: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, str]:
     """Reply headers of a stored whole-object checksum: the one that was sent, else CRC64NVME."""
     if value is None:
         return {}

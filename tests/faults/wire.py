@@ -184,7 +184,8 @@ class Connection:
                 if stop.end is not None:
                     raise HangUp(stop.end)
                 await asyncio.sleep(stop.wait)
-            await self._read_into(chunks, source, length - stops_at)
+            if stops_at < length:
+                await self._read_into(chunks, source, length - stops_at)
         except (HangUp, OSError, EOFError, asyncio.CancelledError):
             self._desk.record(replace(request, body=b"".join(chunks)))
             raise
