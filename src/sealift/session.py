@@ -123,12 +123,21 @@ class Session:
         """Whether the settings hold; False when the server says that the bucket is elsewhere."""
         with _settings_checked():
             try:
-                await self._brief_retrier().run(bucket, client.reach)
+                await self._reached(client, bucket)
             except ReplyError as error:
                 if not _is_elsewhere(error):
                     raise
                 return False
         return True
+
+    async def _reached(self, client: BucketClient, bucket: str) -> None:
+        """Ask for a short time; a server that asks to slow down is there, and gets all the time."""
+        try:
+            await self._brief_retrier().run(bucket, client.reach)
+        except ReplyError as error:
+            if error.cause is not Cause.THROTTLED:
+                raise
+            await self.retrier.run(bucket, client.reach, failed=error)
 
     def _make_client(
         self, server: Server, reached: Bucket, ca_bundle: str | None, identity: Identity
