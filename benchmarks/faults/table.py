@@ -23,6 +23,7 @@ class Entry:
     client: str
     outcome: str
     passed: bool | None
+    is_harmless: bool
     status: int | None
     requests: int
     seconds: float
@@ -40,6 +41,7 @@ class Entry:
             client.name,
             verdict.outcome.value,
             verdict.outcome in row.passing if put else None,
+            verdict.outcome.is_harmless,
             None if ended is None or ended.hung else ended.status,
             verdict.requests,
             0.0 if ended is None else round(ended.seconds, 2),
@@ -48,10 +50,11 @@ class Entry:
         )
 
     def cell(self) -> str:
-        """Bold when the case is not passed."""
+        """In italics when the case is not passed, bold when there is harm as well."""
         if self.passed is None:
             return f"({self.note})"
-        outcome = self.outcome if self.passed else f"**{self.outcome}**"
+        mark = "" if self.passed else "_" if self.is_harmless else "**"
+        outcome = f"{mark}{self.outcome}{mark}"
         status = "" if self.status is None else f"exit {self.status}, "
         note = f"; {self.note}" if self.note else ""
         return f"{outcome}; {status}{self.requests} req, {self.seconds:.1f} s{note}"
@@ -62,8 +65,9 @@ def markdown(entries: Sequence[Entry], versions: Mapping[str, str], timeout: flo
     clients = list(dict.fromkeys(entry.client for entry in entries))
     lines = [
         f"{time.strftime('%Y-%m-%d', time.gmtime())}; "
-        + "; ".join(f"{name} {versions[name]}" for name in clients)
-        + f". At most {timeout:.0f} s a run. Bold: the case is not passed.",
+        + ", ".join(f"{name} {versions[name].split()[-1].strip('()')}" for name in clients)
+        + f". At most {timeout:.0f} s a run. In italics: the case is not passed. Bold: and there is"
+        " harm (wrong data, something left, written or sent where it must not be, no end).",
         "",
         "| case | fault | requests counted | " + " | ".join(map(_heading, clients)) + " |",
         "|---|---|---|" + "---|" * len(clients),

@@ -24,8 +24,6 @@ from sealift.embedded import S3Server, tethered
 
 BUCKET = "bucket"
 PREFIX = "t/"
-# What a client is given to write down before it is killed.
-_SETTLE = 0.5
 _POLL_INTERVAL = 0.02
 _KEY_PREFIX = "x-amz-server-side-encryption-customer-"
 _TAIL_SIZE = 4000
@@ -50,18 +48,35 @@ class Outcome(enum.Enum):
     UNNAMED = "failed, object not named"
     FALSE_FAILURE = "done, reported failed"
     WRONG = "WRONG DATA REPORTED DONE"
-    MISSING = "nothing there, reported done"
-    SILENT = "left out, not reported"
-    PARTIAL = "partial file at its name"
+    MISSING = "NOTHING THERE, REPORTED DONE"
+    SILENT = "left out, exit 0"
+    PARTIAL = "PARTIAL FILE AT ITS NAME"
     UNSEALED = "PLAINTEXT TAKEN FOR SEALED"
-    PLAINTEXT_LEFT = "failed, plaintext left"
+    PLAINTEXT_LEFT = "FAILED, PLAINTEXT LEFT"
     OUTSIDE = "WRITTEN OUTSIDE"
     LEAKED = "KEY LEAKED"
-    FOLLOWED = "sent to the other host"
-    ORPHAN = "orphan upload left"
+    FOLLOWED = "FOLLOWED, WITHOUT THE KEY"
+    ORPHAN = "ORPHAN UPLOAD LEFT"
     TOO_MANY = "failed, after too many requests"
-    HUNG = "still waiting"
+    HUNG = "STILL WAITING"
     NOT_PUT = "not put to it"
+
+    @property
+    def is_harmless(self) -> bool:
+        """Whether nothing is worse than that the user must try again."""
+        return self in _HARMLESS
+
+
+_HARMLESS = frozenset(
+    {
+        Outcome.RIGHT,
+        Outcome.FAILED,
+        Outcome.UNNAMED,
+        Outcome.FALSE_FAILURE,
+        Outcome.SILENT,
+        Outcome.TOO_MANY,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +117,20 @@ class IgnoreKey:
         plan.alter.append(_without_key)
 
 
+@dataclass
+class ShiftRange:
+    """Another range than the one asked for, as long, and Content-Range says so."""
+
+    def shape(self, plan: Plan) -> None:
+        plan.alter.append(_with_shifted_range)
+
+
+def _with_shifted_range(asked: Request) -> Request:
+    first, last = asked.headers["range"].removeprefix("bytes=").split("-")
+    shifted = f"bytes={int(first) - 1}-{int(last) - 1}"
+    return replace(asked, headers={**asked.headers, "range": shifted})
+
+
 def _without_key(asked: Request) -> Request:
     headers = {
         name: value for name, value in asked.headers.items() if not name.startswith(_KEY_PREFIX)
@@ -111,9 +140,13 @@ def _without_key(asked: Request) -> Request:
 
 @dataclass
 class Kill:
-    """`kill -9` once `now` is set and `ready` is true: what was answered by then is given time."""
+    """`kill -9`, `settle` seconds after `now` is set and `ready` is true.
+
+    What was answered by then is given time to be written down.
+    """
 
     ready: Callable[[], bool]
+    settle: float
     now: threading.Event = field(default_factory=threading.Event)
 
     def wait(self, timeout: float) -> bool:
@@ -123,7 +156,7 @@ class Kill:
             if time.monotonic() > ends:
                 return False
             time.sleep(_POLL_INTERVAL)
-        time.sleep(_SETTLE)
+        time.sleep(self.settle)
         return True
 
 
