@@ -95,13 +95,13 @@ def killed_up(trial: Trial) -> Verdict:
     trial.server.script(match, (Act(kill.now.set), Stall("request")))
     trial.up(kill)
     alive[0] = False
-    before, kept = len(trial.server.requests), _part_count(trial)
+    before = len(trial.server.requests)
     ended = trial.up()
     again = trial.count(_PART, since=before)
     outcome = trial.of_upload(ended, "big")
     left = len(trial.server.uploads)
-    note = f"{kept} of 9 parts were there, {again} sent"
-    return Verdict(outcome, ended, again, note + (f", {left} upload left" if left else ""))
+    note = f"{again} of 9 parts sent again"
+    return Verdict(outcome, ended, again, note + (f", {left} left open" if left else ""))
 
 
 def _part_count(trial: Trial) -> int:
@@ -219,13 +219,12 @@ def redirected(name: str, *operations: str, up: bool) -> Callable[[Trial], Verdi
                 ended = trial.down()
                 outcome = trial.of_download(ended, name, CONTENTS[name])
             sent = list(other.requests)
-        note = ""
-        if sent:
-            keys = any(_KEY_HEADER in request.headers for request in sent)
-            outcome = Outcome.LEAKED if keys else Outcome.FOLLOWED
-            if any("authorization" in request.headers for request in sent):
-                note = "signature sent as well"
-        return Verdict(outcome, ended, len(sent), note)
+        if any(_KEY_HEADER in request.headers for request in sent):
+            outcome = Outcome.LEAKED
+        elif sent:
+            outcome = Outcome.ASKED if ended.status else Outcome.STRAYED
+        is_signed = any("authorization" in request.headers for request in sent)
+        return Verdict(outcome, ended, len(sent), "with a signature" if is_signed else "")
 
     return run
 
@@ -239,7 +238,8 @@ def climbing_names(trial: Trial) -> Verdict:
     outside = [name for name in outside if Path(name).name.startswith("out")]
     there = good <= set(below(trial.target))
     if outside:
-        return Verdict(Outcome.OUTSIDE, ended, trial.count("GetObject"), " ".join(outside))
+        note = f"{len(outside)} of 3"
+        return Verdict(Outcome.OUTSIDE, ended, trial.count("GetObject"), note)
     if ended.hung:
         outcome = Outcome.HUNG
     elif ended.status:

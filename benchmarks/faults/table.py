@@ -55,19 +55,23 @@ class Entry:
             return f"({self.note})"
         mark = "" if self.passed else "_" if self.is_harmless else "**"
         outcome = f"{mark}{self.outcome}{mark}"
-        status = "" if self.status is None else f"exit {self.status}, "
+        status = "-" if self.status is None else self.status
         note = f"; {self.note}" if self.note else ""
-        return f"{outcome}; {status}{self.requests} req, {self.seconds:.1f} s{note}"
+        return f"{outcome} ({status}; {self.requests}; {self.seconds:.1f} s{note})"
 
 
 def markdown(entries: Sequence[Entry], versions: Mapping[str, str], timeout: float) -> str:
     """A row for each case, a column for each client, and how many cases each has passed."""
     clients = list(dict.fromkeys(entry.client for entry in entries))
+    names = (f"{name} {versions[name].split()[-1].strip('()')}" for name in clients)
+    legend = (
+        f"{time.strftime('%Y-%m-%d', time.gmtime())}: {', '.join(names)}. In brackets: exit code,"
+        f" number of requests of the kind named, seconds; a run ends after {timeout:.0f} s. _In"
+        " italics_: the case is not passed. **Bold**: and there is harm, such as wrong data,"
+        " something left behind, or no end."
+    )
     lines = [
-        f"{time.strftime('%Y-%m-%d', time.gmtime())}; "
-        + ", ".join(f"{name} {versions[name].split()[-1].strip('()')}" for name in clients)
-        + f". At most {timeout:.0f} s a run. In italics: the case is not passed. Bold: and there is"
-        " harm (wrong data, something left, written or sent where it must not be, no end).",
+        legend,
         "",
         "| case | fault | requests counted | " + " | ".join(map(_heading, clients)) + " |",
         "|---|---|---|" + "---|" * len(clients),

@@ -55,7 +55,8 @@ class Outcome(enum.Enum):
     PLAINTEXT_LEFT = "FAILED, PLAINTEXT LEFT"
     OUTSIDE = "WRITTEN OUTSIDE"
     LEAKED = "KEY LEAKED"
-    FOLLOWED = "FOLLOWED, WITHOUT THE KEY"
+    STRAYED = "DONE WITH THE OTHER HOST"
+    ASKED = "failed, asked the other host"
     ORPHAN = "ORPHAN UPLOAD LEFT"
     TOO_MANY = "failed, after too many requests"
     HUNG = "STILL WAITING"
@@ -75,6 +76,7 @@ _HARMLESS = frozenset(
         Outcome.FALSE_FAILURE,
         Outcome.SILENT,
         Outcome.TOO_MANY,
+        Outcome.ASKED,
     }
 )
 
