@@ -100,7 +100,7 @@ def killed_up(trial: Trial) -> Verdict:
     again = trial.count(_PART, since=before)
     outcome = trial.of_upload(ended, "big")
     left = len(trial.server.uploads)
-    note = f"{again} of 9 parts sent again"
+    note = f"sent {again} of 9, 4 were there"
     return Verdict(outcome, ended, again, note + (f", {left} left open" if left else ""))
 
 
@@ -129,7 +129,7 @@ def killed_down(trial: Trial) -> Verdict:
     if partial is not None and outcome is Outcome.RIGHT:
         outcome = Outcome.PARTIAL
     left = [name for name in below(trial.target) if name != "big"]
-    note = f"{fetched / len(BIG):.0%} fetched again"
+    note = f"fetched {fetched / len(BIG):.0%} of it"
     return Verdict(
         outcome, ended, len(asked), note + (f", {len(left)} other file left" if left else "")
     )
