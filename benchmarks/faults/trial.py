@@ -60,6 +60,7 @@ class Outcome(enum.Enum):
     ORPHAN = "ORPHAN UPLOAD LEFT"
     TOO_MANY = "failed, after too many requests"
     HUNG = "STILL WAITING"
+    BROKEN = "THE TRIAL ITSELF FAILED"
     NOT_PUT = "not put to it"
 
     @property
