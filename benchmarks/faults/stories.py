@@ -126,8 +126,10 @@ def killed_down(trial: Trial) -> Verdict:
     ]
     fetched = sum(size_asked(request, len(BIG)) for request in asked)
     outcome = trial.of_download(ended, "big", BIG)
-    if partial is not None and outcome is Outcome.RIGHT:
+    if outcome is Outcome.RIGHT and partial is not None:
         outcome = Outcome.PARTIAL
+    elif outcome is Outcome.RIGHT and fetched >= len(BIG):
+        outcome = Outcome.AGAIN
     left = [name for name in below(trial.target) if name != "big"]
     note = f"fetched {fetched / len(BIG):.0%} of it"
     return Verdict(

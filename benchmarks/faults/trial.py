@@ -44,6 +44,7 @@ class Outcome(enum.Enum):
     """What a run came to, in the words of the table."""
 
     RIGHT = "right"
+    AGAIN = "right, all fetched again"
     FAILED = "failed clearly"
     UNNAMED = "failed, object not named"
     FALSE_FAILURE = "done, reported failed"
@@ -72,6 +73,7 @@ class Outcome(enum.Enum):
 _HARMLESS = frozenset(
     {
         Outcome.RIGHT,
+        Outcome.AGAIN,
         Outcome.FAILED,
         Outcome.UNNAMED,
         Outcome.FALSE_FAILURE,
