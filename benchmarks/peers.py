@@ -110,7 +110,7 @@ def base_environ(run: Run) -> dict[str, str]:
     }
 
 
-def aws_configuration(connections: int) -> str:
+def aws_configuration(connections: int, part_size: int = PART_SIZE) -> str:
     """https://docs.aws.amazon.com/cli/latest/topic/s3-config.html"""
     return "\n".join(
         (
@@ -119,8 +119,8 @@ def aws_configuration(connections: int) -> str:
             "  addressing_style = path",
             f"  max_concurrent_requests = {connections}",
             "  max_queue_size = 10000",
-            f"  multipart_threshold = {PART_SIZE // MiB}MB",
-            f"  multipart_chunksize = {PART_SIZE // MiB}MB",
+            f"  multipart_threshold = {part_size // MiB}MB",
+            f"  multipart_chunksize = {part_size // MiB}MB",
             "",
         )
     )

@@ -10,14 +10,19 @@ from pathlib import Path
 import pytest
 from benchmarks import report
 from benchmarks.cells import DEFAULT_CELLS, Cell, Way, make_tree
+from benchmarks.faults.clients import CLIENTS, Client
+from benchmarks.faults.rows import ROWS
+from benchmarks.faults.table import Entry, markdown
+from benchmarks.faults.trial import CONTENTS, Ended, Outcome, Verdict, open_trial
 from benchmarks.growth import make_linked_tree
 from benchmarks.measure import Usage
 from benchmarks.peers import PEERS, REPOSITORY, SEALIFT, Peer, Run, base_environ
 from benchmarks.rounds import Record, check_noop
 from benchmarks.sink import Activity
 from rich.console import Console
+from tests.faults import Stored
 
-from sealift.embedded import S3Server
+from sealift.embedded import Certificate, S3Server, make_certificate
 
 CELL = Cell.parse("sync-2000")
 
@@ -165,3 +170,88 @@ def test_each_row_shows_its_ratio_to_the_best_peer() -> None:
     rows = [line.split("│") for line in console.file.getvalue().splitlines() if "│" in line]
     ratios = {row[1].strip(): row[5].strip() for row in rows}
     assert ratios == {"sealift --size-only": "4.00", "rclone": "1.00", "s5cmd (no SSE-C)": "0.50"}
+
+
+# Faults
+
+FAULTS = {row.case: row for row in ROWS}
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return make_certificate(tmp_path_factory.mktemp("tls"))
+
+
+def put_to(
+    case: str,
+    certificate: Certificate,
+    directory: Path,
+    shell: str | None = None,
+    timeout: float = 30.0,
+) -> Verdict:
+    """Put sealift to a case, or a client that does no more than a line of shell."""
+    client = CLIENTS["sealift"]
+    if shell is not None:
+        client = Client(SEALIFT, lambda _: ["/bin/sh", "-c", shell])
+    stored = {"large": Stored(CONTENTS["large"], {}, "etag", None, None, 0.0)}
+    with open_trial(
+        client,
+        certificate,
+        directory,
+        timeout=timeout,
+        customer_key=bytes(range(32)),
+        stored=stored,
+    ) as trial:
+        return FAULTS[case].run(trial)
+
+
+@pytest.mark.parametrize(
+    ("case", "shell", "outcome"),
+    [
+        ("8", "exit 0", Outcome.MISSING),
+        ("8", "echo no; exit 1", Outcome.FAILED),
+        ("8", "exec sleep 60", Outcome.HUNG),
+        ("3", "exit 0", Outcome.MISSING),
+        ("3", "exit 1", Outcome.FAILED),
+        ("3", "echo x > around/deep/target/large", Outcome.WRONG),
+        ("3", "echo x > around/deep/target/large; exit 1", Outcome.PARTIAL),
+        ("23", "exit 0", Outcome.UNSEALED),
+        ("32", "touch around/out1", Outcome.OUTSIDE),
+        ("32", "exit 0", Outcome.SILENT),
+    ],
+)
+def test_a_client_is_judged_by_what_is_there(
+    case: str, shell: str, outcome: Outcome, certificate: Certificate, tmp_path: Path
+) -> None:
+    timeout = 0.2 if outcome is Outcome.HUNG else 30.0
+    verdict = put_to(case, certificate, tmp_path, shell, timeout)
+    assert verdict.outcome is outcome
+    assert (outcome in FAULTS[case].passing) is (outcome is Outcome.FAILED and case == "23")
+
+
+def test_case_23_sealift_fails_clearly_where_nothing_is_sealed(
+    certificate: Certificate, tmp_path: Path
+) -> None:
+    verdict = put_to("23", certificate, tmp_path)
+    assert (verdict.outcome, verdict.requests) == (Outcome.FAILED, 1)
+    assert verdict.ended is not None
+    assert "UNENCRYPTED" in verdict.ended.output
+
+
+def test_the_table_marks_what_is_not_passed_and_what_does_harm() -> None:
+    ended = Ended(1, 2.0, False, "what it said")
+    outcomes = (Outcome.RIGHT, Outcome.FAILED, Outcome.WRONG)
+    entries = [
+        Entry.of(FAULTS["1"], CLIENTS["sealift"], Verdict(outcome, ended, 3))
+        for outcome in outcomes
+    ]
+    cells = ["right (1; 3; 2.0 s)", "_failed clearly_ (1; 3; 2.0 s)"]
+    assert [entry.cell() for entry in entries[:2]] == cells
+    assert entries[2].cell().startswith("**WRONG DATA REPORTED DONE** (")
+    assert "| 1 of 3 |" in markdown(entries, {"sealift": "0.1.0"}, 75.0)
+
+
+def test_a_client_without_sse_c_is_not_put_to_what_needs_it() -> None:
+    assert FAULTS["25"].why_not(CLIENTS["s5cmd"]) == "no SSE-C"
+    assert FAULTS["25"].why_not(CLIENTS["rclone"]) is None
+    assert FAULTS["32"].why_not(CLIENTS["boto3"]) == "moves no trees"

@@ -44,8 +44,18 @@ def main() -> None:
     )
     with create_transfer_manager(client, config) as manager:
         futures = _up(task, manager) if task.is_up else _down(task, manager, client)
-        for future in futures:
-            future.result()
+        errors = [error for future in futures if (error := _error(future)) is not None]
+    if errors:
+        raise SystemExit("\n".join(errors))
+
+
+def _error(future: Any) -> str | None:
+    """What an object failed with; the manager would cancel the others if it went through."""
+    try:
+        future.result()
+    except Exception as error:
+        return f"{future.meta.call_args.key}: {error}"
+    return None
 
 
 def _up(task: Task, manager: Any) -> list[Any]:

@@ -20,6 +20,7 @@ from tests.faults import (
 )
 from tests.kit import CUSTOMER_KEY, KEY, Certificate, Do, assert_signed
 
+from sealift import session as session_module
 from sealift import upload as upload_module
 from sealift.errors import (
     IntegrityError,
@@ -67,6 +68,27 @@ async def test_case_06_a_short_storm_of_503_passes(site: Site) -> None:
     assert len(site.record.retries) == 12
     for name in names:
         assert_stored(site, name, SMALL + name.encode())
+
+
+async def test_case_06_a_storm_at_the_first_request_passes(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that asks to slow down is there: it gets more than the time for wrong settings."""
+    monkeypatch.setattr(session_module, "FIRST_CONTACT_BUDGET", 0.0)
+    storm = site.server.script(Match(operation="ListObjectsV2", times=4), Status(503, "SlowDown"))
+    await site.put("x", SMALL)
+    assert storm.used == 4
+    assert_stored(site, "x", SMALL)
+
+
+async def test_what_is_no_storm_fails_the_first_request_soon(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_module, "FIRST_CONTACT_BUDGET", 0.0)
+    site.server.script(Match(operation="ListObjectsV2", times=4), Status(500, "InternalError"))
+    with pytest.raises(SettingsError, match="InternalError"):
+        await site.put("x", SMALL)
+    assert len(site.server.requests) == 1
 
 
 async def test_case_07_one_object_fails_and_the_others_go_on(site: Site) -> None:

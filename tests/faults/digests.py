@@ -7,6 +7,7 @@ import binascii
 import hashlib
 import zlib
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from awscrt import checksums
 
@@ -85,8 +86,11 @@ def echo_checksums(headers: Mapping[str, str], dialect: Dialect) -> dict[str, st
     return {_PREFIX + name: value for name, value in sent_checksums(headers).items()}
 
 
-def full_object(value: str | None) -> dict[str, str]:
-    """Reply headers of a stored whole-object CRC64NVME."""
+def full_object(
+    value: str | None, sent: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, str]:
+    """Reply headers of a stored whole-object checksum: the one that was sent, else CRC64NVME."""
     if value is None:
         return {}
-    return {_PREFIX + "crc64nvme": value, _PREFIX + "type": "FULL_OBJECT"}
+    sums = {_PREFIX + name: checksum for name, checksum in sent.items()}
+    return {**(sums or {_PREFIX + "crc64nvme": value}), _PREFIX + "type": "FULL_OBJECT"}

@@ -54,6 +54,8 @@ class Front(LoopThread):
         self.connections = 0
         """Connections accepted so far; under TLS those whose handshake succeeded."""
         self.port = port
+        self.chunks = False
+        """Whether bodies in chunks are taken, as the SDKs of others send them."""
         self._host = host
         self._certificate = certificate if tls else None
         self._scripts: list[Script] = []

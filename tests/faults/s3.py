@@ -18,7 +18,7 @@ from email.utils import formatdate
 from urllib.parse import unquote
 
 from .customer import Dialect, S3Error, check_part, check_read, echo, given_key_md5, source_headers
-from .digests import check_digests, crc64nvme, echo_checksums, full_object
+from .digests import check_digests, crc64nvme, echo_checksums, full_object, sent_checksums
 from .listing import iso, list_objects, list_parts, list_uploads
 from .messages import Reply, Request, element, text, xml_reply
 from .stored import (
@@ -153,7 +153,9 @@ class S3:
         check_digests(request.headers, request.body, self.dialect)
         self._check_write(request)
         stored = self.store(request.bucket, request.name, request.body, request.headers, key_md5)
-        sums = full_object(stored.crc64nvme) | echo_checksums(request.headers, self.dialect)
+        stored = replace(stored, sums=sent_checksums(request.headers))
+        self.objects[request.bucket, request.name] = stored
+        sums = full_object(stored.crc64nvme, stored.sums)
         return Reply(200, {"etag": f'"{stored.etag}"', **sums, **echo(key_md5)})
 
     def _read_object(self, request: Request) -> Reply:
@@ -183,7 +185,7 @@ class S3:
             return Reply(206, reply, memoryview(stored.body)[first : last + 1])
         reply["content-length"] = str(size)
         if headers.get("x-amz-checksum-mode", "").upper() == "ENABLED":
-            reply |= full_object(stored.crc64nvme)
+            reply |= full_object(stored.crc64nvme, stored.sums)
         return Reply(200, reply, stored.body)
 
     def _copy_source(self, request: Request) -> Stored:

@@ -24,9 +24,11 @@ class FaultServer(Front):
         tls: bool = True,
         dialect: Dialect = "aws",
         buckets: Iterable[str] = ("bucket",),
+        chunks: bool = False,
     ) -> None:
         super().__init__(certificate, host=host, port=port, tls=tls)
         self.s3 = S3(dialect=dialect, secure=tls, buckets=buckets)
+        self.chunks = chunks
 
     @property
     def objects(self) -> dict[tuple[str, str], Stored]:

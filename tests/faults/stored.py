@@ -25,6 +25,7 @@ class Stored:
     customer_key_md5: str | None
     crc64nvme: str | None  # None on Ceph, which keeps none
     modified: float
+    sums: Mapping[str, str] = field(default_factory=dict)  # algorithm -> what came with the body
 
     @property
     def size(self) -> int:

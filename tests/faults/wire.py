@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Protocol
 
+from .chunks import Source, Unchunked, body_length, unwrapped
 from .messages import Reply, Request, error_root, split_target, xml_reply
 from .plan import Break, End, Framing, Plan
 from .scripts import ReplaceObject
@@ -46,6 +47,7 @@ class Desk(Protocol):
     """What a connection needs of its server."""
 
     errors: list[Exception]
+    chunks: bool
 
     def plan_for(self, request: Request) -> Plan: ...
     def record(self, request: Request) -> None: ...
@@ -160,7 +162,7 @@ class Connection:
         except asyncio.LimitOverrunError:
             await self._refuse(431, "RequestHeaderSectionTooLarge", "")
         try:
-            return parse_head(head, self._id)
+            return parse_head(head, self._id, chunks=self._desk.chunks)
         except ValueError as error:
             await self._refuse(400, "BadRequest", str(error))
         return None
@@ -174,23 +176,28 @@ class Connection:
     async def _read_body(self, request: Request, stop: Break | None) -> Request:
         """The request with its body; it is recorded here when the body stays incomplete."""
         chunks: list[bytes] = []
-        stops_at = request.body_length if stop is None else min(stop.after, request.body_length)
+        length = body_length(request)
+        source = self._reader if math.isfinite(length) else Unchunked(self._reader)
+        stops_at = length if stop is None else min(stop.after, length)
         try:
-            await self._read_into(chunks, stops_at)
+            await self._read_into(chunks, source, stops_at)
             if stop is not None:
                 if stop.end is not None:
                     raise HangUp(stop.end)
                 await asyncio.sleep(stop.wait)
-            await self._read_into(chunks, request.body_length - stops_at)
+            if stops_at < length:
+                await self._read_into(chunks, source, length - stops_at)
         except (HangUp, OSError, EOFError, asyncio.CancelledError):
             self._desk.record(replace(request, body=b"".join(chunks)))
             raise
-        return replace(request, body=b"".join(chunks))
+        return unwrapped(replace(request, body=b"".join(chunks)))
 
-    async def _read_into(self, chunks: list[bytes], size: int) -> None:
+    async def _read_into(self, chunks: list[bytes], source: Source, size: float) -> None:
         while size:
-            chunk = await self._reader.read(min(size, _CHUNK_SIZE))
+            chunk = await source.read(int(min(size, _CHUNK_SIZE)))
             if not chunk:
+                if math.isinf(size):
+                    return
                 raise EOFError
             chunks.append(chunk)
             size -= len(chunk)
@@ -274,7 +281,7 @@ def head_bytes(reply: Reply, headers: Mapping[str, str | None], version: str = "
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
-def parse_head(head: bytes, connection_id: int) -> Request:
+def parse_head(head: bytes, connection_id: int, *, chunks: bool = False) -> Request:
     """The request of a complete head; ValueError says what is wrong with it."""
     start, *lines = head[:-4].decode("latin-1").split("\r\n")
     method, target, version = start.split(" ")
@@ -288,7 +295,7 @@ def parse_head(head: bytes, connection_id: int) -> Request:
         if name.lower() in headers:
             raise ValueError(f"header {name!r} twice")
         headers[name.lower()] = value.strip()
-    if "host" not in headers or "transfer-encoding" in headers:
+    if "host" not in headers or ("transfer-encoding" in headers and not chunks):
         raise ValueError("a Host and no Transfer-Encoding are required")
     bucket, name, query = split_target(target)
     length = int(headers.get("content-length", "0"))

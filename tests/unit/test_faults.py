@@ -12,6 +12,7 @@ import os
 import socket
 import ssl
 import time
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -773,6 +774,55 @@ def test_bad_heads_are_refused(server: FaultServer, certificate: Certificate) ->
         with Raw(server.port, certificate) as raw:
             raw.socket.sendall(head)
             assert raw.all().startswith(b"HTTP/1.1 400 ")
+
+
+CHUNKS = {
+    "Transfer-Encoding": "chunked",
+    "Content-Encoding": "aws-chunked",
+    "X-Amz-Content-Sha256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+    "X-Amz-Trailer": "x-amz-checksum-crc32",
+}
+
+
+def in_chunks(*pieces: bytes) -> bytes:
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+
+
+def sent_in_chunks(body: bytes, checksum: str) -> bytes:
+    """As botocore sends it: chunks of AWS, the checksum behind them, in chunks of HTTP."""
+    trailer = b"0\r\nx-amz-checksum-crc32:" + checksum.encode() + b"\r\n\r\n"
+    inner = in_chunks(body[:100], body[100:]) + trailer
+    return in_chunks(inner[:7], inner[7:]) + b"0\r\n\r\n"
+
+
+def put_in_chunks(server: FaultServer, certificate: Certificate, checksum: str) -> int:
+    lines = ["PUT /bucket/y HTTP/1.1", "Host: a", *(f"{n}: {v}" for n, v in CHUNKS.items())]
+    head = "\r\n".join([*lines, "", ""]).encode()
+    with Raw(server.port, certificate) as raw:
+        raw.socket.sendall(head + sent_in_chunks(BODY, checksum))
+        return raw.reply("PUT")[0].status
+
+
+def test_bodies_in_chunks_are_taken_and_checked_when_asked_for(certificate: Certificate) -> None:
+    crc32 = base64.b64encode(zlib.crc32(BODY).to_bytes(4, "big")).decode()
+    with FaultServer(certificate, chunks=True) as server:
+        assert put_in_chunks(server, certificate, "AAAAAA==") == 400
+        assert ("bucket", "y") not in server.objects
+        assert put_in_chunks(server, certificate, crc32) == 200
+        assert server.objects["bucket", "y"].body == server.seen("PutObject")[1].body == BODY
+        with Raw(server.port, certificate) as raw:
+            asked = {"x-amz-checksum-mode": "ENABLED"}
+            told = raw.send(target="/bucket/y", headers=asked).reply()[0].headers
+    assert (told["x-amz-checksum-crc32"], told["x-amz-checksum-crc64nvme"]) == (crc32, None)
+
+
+def test_a_body_in_chunks_breaks_where_it_is_told_to(certificate: Certificate) -> None:
+    with FaultServer(certificate, chunks=True) as server:
+        server.script(PUT, ResetRequest(50))
+        with pytest.raises(OSError, match=r".+"):
+            put_in_chunks(server, certificate, "")
+        assert len(server.seen("PutObject")[0].body) == 50
+        assert not server.objects
 
 
 def test_a_fault_that_cannot_be_met_fails_the_test(certificate: Certificate) -> None:
