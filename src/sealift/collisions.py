@@ -34,7 +34,7 @@ class Collisions:
         while begun and not name.startswith(begun[-1]):
             begun.pop()
         for earlier in begun:
-            if name[len(earlier)] == "/":
+            if name.startswith("/", len(earlier)):
                 raise UnsafeNameError(
                     f"the object {earlier} is a file where this name needs a directory",
                     hint="get it by itself to another place",

@@ -86,3 +86,9 @@ def test_where_case_folds_exactly_those_that_meet_an_earlier_name_are_refused(
         else:
             kept.add(folded)
     assert refused(list(names), folds_case=True) == expected
+
+
+def test_a_name_that_is_listed_twice_is_not_in_its_own_way() -> None:
+    collisions = Collisions()
+    for name in ("a", "a", "b"):
+        collisions.check(name)
