@@ -35,10 +35,6 @@ from sealift.plan import (
     Naming,
     check_name,
     check_size,
-    contents,
-    copied_object,
-    copied_prefix,
-    copy_job,
     direction_of,
     file_location,
     listed_root,
@@ -46,7 +42,7 @@ from sealift.plan import (
     random_name,
     tree_prefix,
 )
-from sealift.planning import Left, Planner
+from sealift.planning import LeaveOut, Planner
 from sealift.remote import Pages, Remote
 from sealift.retry import Retrier
 from sealift.runner import Runner
@@ -55,7 +51,7 @@ from sealift.verifying import verify
 from sealift.wire.bucket import BucketClient, HeadFacts
 
 if TYPE_CHECKING:
-    from sealift.copier import Source
+    from sealift.across import Across
     from sealift.sync import SyncOptions
 
 A = TypeVar("A")
@@ -139,7 +135,8 @@ class Engine:
 
         direction = self._direction(source, destination)
         if direction is Direction.COPY:
-            await self._copy_across(Location.parse(source), Location.parse(destination), tree)
+            across = self._across()
+            await across.copy(Location.parse(source), Location.parse(destination), tree)
         elif direction is Direction.UP:
             await self._copy_up(source, Location.parse(destination), tree)
         elif tree.if_absent:
@@ -165,11 +162,11 @@ class Engine:
         tree = replace(tree, durability=tree.durability or Durability.DIR)
         pages, cut = await self._remote.find(source)
         if pages is not None:
-            left = None
+            leave_out = None
             if resume and naming is Naming.KEEP:
-                left = await self._missing(source, cut, destination)
+                leave_out = await self._missing(source, cut, destination)
             await self._down_tree(
-                source, pages, cut, destination, naming, tree, left, resumes=resume
+                source, pages, cut, destination, naming, tree, leave_out, resumes=resume
             )
             return
         name = source.name.rsplit("/", 1)[-1]
@@ -220,9 +217,7 @@ class Engine:
             await sync.run(partial(sync.down, Location.parse(source), destination))
         else:
             begin, prefix = Location.parse(source), Location.parse(destination)
-            remote = Remote(self._source_session)
-            await self._check_apart(remote, contents(begin), contents(prefix))
-            side = await self._source(begin.bucket)
+            remote, side = await self._across().sides(begin, prefix)
             await sync.run(partial(sync.across, begin, remote, side, prefix))
 
     async def verify_manifest(self, path: str) -> None:
@@ -275,7 +270,7 @@ class Engine:
         """The policy of attempts."""
         return self._session.retrier
 
-    async def _missing(self, source: Location, cut: str, directory: str) -> Left:
+    async def _missing(self, source: Location, cut: str, directory: str) -> LeaveOut:
         """Leaves out of pages what is below `directory` already."""
         from sealift.present import Present  # here, as what only some commands need
 
@@ -333,55 +328,21 @@ class Engine:
         directory: str,
         naming: Naming,
         tree: TreeOptions,
-        left: Left | None = None,
+        leave_out: LeaveOut | None = None,
         *,
         resumes: bool = True,
     ) -> None:
-        plan = self._planner.downloads(source, pages, cut, naming, tree, directory, left)
+        plan = self._planner.downloads(source, pages, cut, naming, tree, directory, leave_out)
         await self._runner.down(plan, source.bucket, directory, tree, resumes=resumes)
 
     # Across
 
-    async def _copy_across(
-        self, source: Location, destination: Location, tree: TreeOptions
-    ) -> None:
-        there = self._options.for_source()
-        same_server = there.same_server(self._options)
-        same_key = there.customer_key == self._options.customer_key
-        remote = Remote(self._source_session)
-        pages, cut = await remote.find(source)
-        if pages is None:
-            target = copied_object(source, destination)
-            size = (await remote.there(source)).size
-            plan = self._planner.one(_usable(partial(copy_job, source, size), target))
-            in_place = target == source
-        else:
-            prefix = copied_prefix(source, destination, same_server=same_server)
-            plan = self._planner.copies(source, pages, cut, prefix, tree)
-            in_place = prefix == Location(source.bucket, cut)
-        if in_place and same_server and same_key:
-            raise UsageError(
-                "the source and the destination are the same object", hint="give another name"
-            )
-        side = await self._source(source.bucket)
-        await self._runner.across(plan, destination.bucket, side, tree)
+    def _across(self) -> Across:
+        from sealift.across import Across  # here, as what only some commands need
 
-    async def _source(self, bucket: str) -> Source:
-        """The bucket that a copy reads."""
-        from sealift.copier import Source
-
-        session = self._source_session
-        same_server = self._options.for_source().same_server(self._options)
-        return Source(await session.objects(bucket), session.retrier, same_server)
-
-    async def _check_apart(self, there: Remote, source: Location, destination: Location) -> None:
-        names = sorted((source.name, destination.name), key=len)
-        if not names[1].startswith(names[0]):
-            return
-        if await there.scope(source.bucket) == await self._remote.scope(destination.bucket):
-            raise UsageError(
-                f"one of {source} and {destination} is inside the other", hint="take others"
-            )
+        return Across(
+            self._options, self._source_session, self._remote, self._planner, self._runner
+        )
 
     def _direction(self, source: str, destination: str) -> Direction:
         direction = direction_of(source, destination)

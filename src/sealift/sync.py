@@ -189,15 +189,9 @@ class Sync:
         rules = Rules[RemoteObject, RemoteObject](
             compare, make_job, question, lambda _, found: self._note_same(listed, found), expected
         )
-        pages = there.pages(begin)
+        pages, entries, markers = there.pages(begin), Entries(_nothing), self.tree.markers
         unknown = Listed(
-            begin,
-            pages,
-            Entries(_nothing),
-            self.chosen,
-            self.disk,
-            self.reporter,
-            markers=self.tree.markers,
+            begin, pages, entries, self.chosen, self.disk, self.reporter, markers=markers
         )
         move = partial(self.runner.across, source=side, tree=self.tree)
         remove = partial(self._remove_objects, prefix)

@@ -1,0 +1,70 @@
+"""Copies from S3 to S3: the side that is read, and what goes where."""
+
+from __future__ import annotations
+
+from sealift.copier import Source
+from sealift.errors import ObjectError, UsageError
+from sealift.model import Location
+from sealift.options import Options, TreeOptions
+from sealift.plan import contents, copied_object, copied_prefix, copy_job
+from sealift.planning import Planner
+from sealift.remote import Remote
+from sealift.runner import Runner
+from sealift.session import Session
+
+
+class Across:
+    """Of one engine; `session` reaches the source, `remote` the destination."""
+
+    def __init__(
+        self, options: Options, session: Session, remote: Remote, planner: Planner, runner: Runner
+    ) -> None:
+        self._session = session
+        self._there = Remote(session)
+        self._remote = remote
+        self._planner = planner
+        self._runner = runner
+        side = options.for_source()
+        self._same_server = side.same_server(options)
+        self._same_key = side.customer_key == options.customer_key
+
+    async def copy(self, source: Location, destination: Location, tree: TreeOptions) -> None:
+        """Copy an object, or all below a prefix. UsageError when that is the destination."""
+        pages, cut = await self._there.find(source)
+        if pages is None:
+            target = copied_object(source, destination)
+            size = (await self._there.there(source)).size
+            try:
+                plan = self._planner.one(copy_job(source, size, target))
+            except ObjectError as error:
+                raise UsageError(error.message, hint=error.hint) from None
+            in_place = target == source
+        else:
+            prefix = copied_prefix(source, destination, same_server=self._same_server)
+            plan = self._planner.copies(source, pages, cut, prefix, tree)
+            in_place = prefix == Location(source.bucket, cut)
+        if in_place and self._same_server and self._same_key:
+            raise UsageError(
+                "the source and the destination are the same object", hint="give another name"
+            )
+        side = await self._side(source.bucket)
+        await self._runner.across(plan, destination.bucket, side, tree)
+
+    async def sides(self, source: Location, destination: Location) -> tuple[Remote, Source]:
+        """What lists the source of a sync, and what reads it.
+
+        UsageError when one prefix is inside the other.
+        """
+        begin, prefix = contents(source), contents(destination)
+        names = sorted((begin.name, prefix.name), key=len)
+        if names[1].startswith(names[0]):
+            there = await self._there.scope(begin.bucket)
+            if there == await self._remote.scope(prefix.bucket):
+                raise UsageError(
+                    f"one of {begin} and {prefix} is inside the other", hint="take others"
+                )
+        return self._there, await self._side(source.bucket)
+
+    async def _side(self, bucket: str) -> Source:
+        objects = await self._session.objects(bucket)
+        return Source(objects, self._session.retrier, self._same_server)
