@@ -166,10 +166,18 @@ def list_uploads(
     query: Mapping[str, str],
     dialect: Dialect,
 ) -> str:
-    """ListMultipartUploads; each upload is name, id, time of creation."""
+    """ListMultipartUploads; each upload is name, id, time of creation.
+
+    By name, and those of one name by time.
+    """
     prefix, write = query.get("prefix", ""), encoder(query, dialect)
-    after = (query.get("key-marker", ""), query.get("upload-id-marker", "\U0010ffff"))
-    left = sorted(row for row in uploads if row[0].startswith(prefix) and row[:2] > after)
+    after, last_id = query.get("key-marker", ""), query.get("upload-id-marker")
+    left = sorted(
+        (row for row in uploads if row[0].startswith(prefix) and row[0] >= after),
+        key=lambda row: (row[0], row[2], row[1]),
+    )
+    ids = [row[1] for row in left if row[0] == after]
+    left = left[ids.index(last_id) + 1 if last_id in ids else len(ids) :]
     page = left[: limit(query, "max-uploads")]
     rows = [
         element(
