@@ -19,7 +19,7 @@ CLOCK_TOLERANCE = 60.0
 def usable_parts(record: UploadRecord, listed: Sequence[ServerPart]) -> dict[int, PartDone]:
     """The parts, by number, that the server has and whose CRC64NVME is known.
 
-    Either the record has it, with the same size and ETag, or the server tells it. Whether the bytes
+    Either the server tells it, or the record has it, with the same size and ETag. Whether the bytes
     of the file still have it is for the caller to see. Pure.
     """
     known = {part.number: part for part in record.parts}
@@ -30,11 +30,15 @@ def usable_parts(record: UploadRecord, listed: Sequence[ServerPart]) -> dict[int
             continue
         ours = known.get(part.number)
         crc = part.crc
-        if ours is not None and ours.size == part.size:
-            crc = ours.crc if bare_etag(ours.etag) == bare_etag(part.etag) else crc
+        if crc is None and ours is not None and _is_same(ours, part):
+            crc = ours.crc
         if crc is not None:
             usable[part.number] = PartDone(part.number, part.size, part.etag, crc)
     return usable
+
+
+def _is_same(ours: PartDone, part: ServerPart) -> bool:
+    return (ours.size, bare_etag(ours.etag)) == (part.size, bare_etag(part.etag))
 
 
 async def abort_left(
@@ -54,8 +58,7 @@ async def abort_left(
         ids = [
             upload.upload_id
             for upload in found
-            if upload.name == name
-            and first <= upload.initiated <= last
+            if first <= upload.initiated <= last
             and upload.upload_id not in alive
             and not await retrier.run(name, objects.list_parts, name, upload.upload_id)
         ]

@@ -6,7 +6,6 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from typing import Protocol
 from urllib.parse import quote, quote_plus
 
@@ -169,14 +168,20 @@ def list_uploads(
 ) -> str:
     """ListMultipartUploads; each upload is name, id, time of creation.
 
-    Here Ceph keeps /, encodes the names of uploads only, and does not say that it does.
+    By name, and those of one name by time. Here Ceph keeps /, encodes the names of uploads only, and
+    does not say that it does.
     """
     prefix, write = query.get("prefix", ""), encoder(query, dialect)
     is_told = write.url and dialect == "aws"
     write_key = write if is_told else partial(quote, safe="/") if write.url else str
     write = write if is_told else encoder({}, dialect)
-    after = (query.get("key-marker", ""), query.get("upload-id-marker", "\U0010ffff"))
-    left = sorted(row for row in uploads if row[0].startswith(prefix) and row[:2] > after)
+    after, last_id = query.get("key-marker", ""), query.get("upload-id-marker")
+    left = sorted(
+        (row for row in uploads if row[0].startswith(prefix) and row[0] >= after),
+        key=lambda row: (row[0], row[2], row[1]),
+    )
+    ids = [row[1] for row in left if row[0] == after]
+    left = left[ids.index(last_id) + 1 if last_id in ids else len(ids) :]
     page = left[: limit(query, "max-uploads")]
     rows = [
         element(

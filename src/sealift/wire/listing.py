@@ -17,22 +17,10 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote_plus
-from xml.parsers import expat
 
 from sealift.errors import ProtocolError
 from sealift.model import RemoteObject
-from sealift.wire.documents import Fields, malformed, read_document
-
-# What XML 1.0 cannot hold, neither as it is nor by reference (sections 2.2 and 4.1).
-_NO_XML = re.compile(
-    rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|\xef\xbf[\xbe\xbf]"
-    rb"|&#x0*(?:[0-8bcef]|1[0-9a-f]|fff[ef]);|&#0*(?:[0-8]|1[124-9]|2[0-9]|3[01]|6553[45]);",
-    re.IGNORECASE,
-)
-# What stands for it: private, and at the far end of Unicode.
-_SUBSTITUTES = 0x10FF00
-_SUBSTITUTE = re.compile("[\U0010ff00-\U0010ff1f\U0010fffe\U0010ffff]")
-_SUBSTITUTE_BYTES = re.compile(rb"\xf4\x8f(?:\xbc[\x80-\x9f]|\xbf[\xbe\xbf])")
+from sealift.wire.documents import Fields, malformed, read_repaired
 
 # Sizes end at 50 TB; int() of thousands of digits would raise.
 _MAX_SIZE_DIGITS = 18
@@ -69,18 +57,7 @@ _MARK_FIELDS = {"Key": ""}
 
 def parse_page(body: bytes | memoryview) -> Page:
     """The page in `body`; raises ProtocolError, and nothing else, where there is none."""
-    try:
-        return _plain_page(body) or _page(*_read(body))
-    except expat.ExpatError:
-        pass
-    try:
-        head, contents, prefixes = _read(_make_xml(body))
-    except expat.ExpatError as error:
-        raise _malformed(f"is no XML ({expat.ErrorString(error.code)})") from None
-    for fields in (head, *contents, *prefixes):
-        for name, text in fields.items():
-            fields[name] = _SUBSTITUTE.sub(_original, text)
-    return _page(head, contents, prefixes)
+    return _plain_page(body) or _page(*_read(body))
 
 
 def _malformed(what: str) -> ProtocolError:
@@ -123,7 +100,7 @@ def _plain_page(body: bytes | memoryview) -> Page | None:
 def _read(document: bytes | memoryview) -> tuple[Fields, list[Fields], list[Fields]]:
     """The texts of the root's own elements, and those of each Contents and CommonPrefixes."""
     groups: dict[str, list[Fields]] = {"Contents": [], "CommonPrefixes": []}
-    head = read_document(_OPERATION, document, "ListBucketResult", groups)
+    head = read_repaired(_OPERATION, document, "ListBucketResult", groups)
     return head, groups["Contents"], groups["CommonPrefixes"]
 
 
@@ -174,33 +151,3 @@ def _seconds(date: str) -> float:
     except ValueError:
         raise _malformed("has a date that is none") from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-# What is no XML
-
-
-def _make_xml(body: bytes | memoryview) -> bytes:
-    """Make a listing XML where it is none.
-
-    Ceph 16 encodes the names that it lists as URLs, but neither the prefix that it repeats nor the
-    token, which is the last name of the page: a control character in either becomes a reference
-    that no parser takes. `_original` puts back what stood there.
-    """
-    if _SUBSTITUTE_BYTES.search(body):
-        raise _malformed("is no XML, and holds what would stand for it")
-    return _NO_XML.sub(_substitute, bytes(body))
-
-
-def _substitute(found: re.Match[bytes]) -> bytes:
-    text = found[0].decode()
-    if text.startswith("&#"):
-        digits = text[2:-1].lower()
-        code = int(digits[1:], 16) if digits.startswith("x") else int(digits)
-    else:
-        code = ord(text)
-    return chr(_SUBSTITUTES + (code & 0xFF)).encode()
-
-
-def _original(found: re.Match[str]) -> str:
-    low = ord(found[0]) - _SUBSTITUTES
-    return chr(low if low < 0x20 else 0xFF00 + low)

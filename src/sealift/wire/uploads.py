@@ -164,27 +164,29 @@ class MultipartClient(ObjectClient):
                 raise IntegrityError("ListParts: the list stops in the middle")
             marker = following
 
-    async def list_uploads(self, prefix: str) -> list[OpenUpload]:
-        """ListMultipartUploads: the unfinished uploads of names that start with `prefix`.
+    async def list_uploads(self, name: str) -> list[OpenUpload]:
+        """ListMultipartUploads: the unfinished uploads of the object `name`.
 
         https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListMultipartUploads.html
         """
         found: list[OpenUpload] = []
         marker = ("", "")
+        seen = {marker}  # those of one name are in the order of their time, not of their ids
         path = self._bucket.base_path.removesuffix("/") or "/"
         while True:
-            params = [("encoding-type", "url"), ("prefix", prefix), ("uploads", "")]
+            params = [("encoding-type", "url"), ("prefix", name), ("uploads", "")]
             if marker[0]:
                 params += [("key-marker", marker[0]), ("upload-id-marker", marker[1])]
             _, body = await self._ask(
                 "ListMultipartUploads", "GET", path, query_string(sorted(params)), {}, None, _page()
             )
-            uploads, following = parse_uploads(body, prefix)
+            uploads, following = parse_uploads(body, name)
             found += uploads
             if following is None:
                 return found
-            if following <= marker:
+            if following in seen:
                 raise IntegrityError("ListMultipartUploads: the list stops in the middle")
+            seen.add(following)
             marker = following
 
     # All of them
