@@ -117,7 +117,11 @@ class Journal:
             self._connection.execute(_SCHEMA)
             _insert(self._connection, [run_row(self._run)])
 
-        _translated(path, begin)
+        try:
+            _translated(path, begin)
+        except JournalError:
+            self.close(finished=True)  # nobody is to find it, and half of it is no journal
+            raise
 
     def leftovers(self) -> Leftovers:
         """Take the locks of dead runs on the same bucket until `close`; what they left."""
@@ -203,9 +207,9 @@ class Journal:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+        if self._lock >= 0:
             if finished:
                 _remove(self._path)
-        if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
 

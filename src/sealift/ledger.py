@@ -98,7 +98,8 @@ class Ledger:
     ) -> None:
         self.run = run
         self.key_id = key_id
-        self._store: RunStore | None = store
+        self._store = store
+        self._is_kept = True
         self._disk = disk
         self._reporter = reporter
         self._resumes = resumes
@@ -112,7 +113,7 @@ class Ledger:
     @property
     def is_kept(self) -> bool:
         """Whether what is noted here will be found by a later run."""
-        return self._store is not None
+        return self._is_kept
 
     async def open(self) -> None:
         """Begin the journal, and see what dead runs left."""
@@ -151,9 +152,9 @@ class Ledger:
         with anyio.move_on_after(FINISH_TIME, shield=True):
             async with self._lock:
                 await self._write(durable=False)
-                if self._is_open and self._store is not None:
-                    await self._call(lambda store: store.close(finished=finished), None)
-                self._store = None
+                if self._is_open:  # also when it failed: until now nobody else may go on with it
+                    await self._disk.run(partial(self._store.close, finished=finished))
+                self._is_kept = False
 
     # What dead runs left
 
@@ -214,13 +215,12 @@ class Ledger:
         self._written = written
 
     async def _call(self, work: Callable[[RunStore], T], otherwise: T) -> T:
-        store = self._store
-        if store is None:
+        if not self._is_kept:
             return otherwise
         try:
-            return await self._disk.run(work, store)
+            return await self._disk.run(work, self._store)
         except JournalError as error:
-            self._store = None
+            self._is_kept = False
             self._reporter.emit(Noted(str(error)))
             return otherwise
 
