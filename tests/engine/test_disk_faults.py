@@ -20,6 +20,7 @@ from sealift import ranged
 from sealift.errors import LocalFileError
 from sealift.journal import dead_runs
 from sealift.model import Location
+from sealift.schedule import BATCH_SIZE
 
 from .conftest import LARGE, PART_SIZE, Ended, Site
 
@@ -115,6 +116,18 @@ def test_case_36_a_full_state_directory_does_not_stop_a_run(
     assert (ended.status, ended.notes) == (0, [])
 
 
+def test_case_37_a_state_directory_that_cannot_be_used_does_not_stop_a_run(site: Site) -> None:
+    store(site, SMALL)
+    state = site.directory / "state"
+    state.mkdir(0)
+    ended = site.run(
+        "restore", "s3://bucket", "back", launcher=UNPRIVILEGED, XDG_STATE_HOME=str(state)
+    )
+    assert (ended.status, ended.done) == (0, SMALL.keys())
+    assert len(ended.notes) == 2
+    assert all("Permission denied" in note for note in ended.notes)
+
+
 async def test_case_36_a_state_directory_that_fills_up_does_not_stop_a_run(
     site: Site, tiny_disk: Path
 ) -> None:
@@ -171,9 +184,12 @@ def test_case_37_what_cannot_be_written_fails_alone(site: Site) -> None:
     assert_asked_once(site)
 
 
+@pytest.mark.parametrize("tiny_disk", ["size=16m"], indirect=True)
 async def test_case_37_a_disk_that_becomes_read_only(site: Site, tiny_disk: Path) -> None:
-    store(site, SMALL)
-    names = sorted(SMALL)
+    """Objects too large for a batch, so that each is written before the next one is asked for."""
+    objects = {f"d{n % 3}/f{n:02}": bytes([n]) * (BATCH_SIZE + 1) for n in range(12)}
+    store(site, objects)
+    names = sorted(objects)
     site.server.script(
         Match(operation="GetObject", name=names[5]), Do(lambda: remount(tiny_disk, "ro"))
     )
@@ -185,7 +201,7 @@ async def test_case_37_a_disk_that_becomes_read_only(site: Site, tiny_disk: Path
         assert isinstance(error, LocalFileError)
         assert error.errno == errno.EROFS
         assert "the file system is read-only" in str(error)
-    assert read_tree(tiny_disk) == {name: SMALL[name] for name in names[:5]}
+    assert read_tree(tiny_disk) == {name: objects[name] for name in names[:5]}
     assert_asked_once(site)
 
 
@@ -214,7 +230,7 @@ def assert_whole_or_failed(site: Site, ended: Ended, objects: dict[str, bytes]) 
 
 @pytest.mark.parametrize("call", ["fsync", "renameat", "pwrite64", "fallocate"])
 def test_case_37_a_call_that_fails_once_fails_a_few(site: Site, call: str) -> None:
-    objects = SMALL | {"large": LARGE, "larger": LARGE + LARGE}
+    objects = {f"d{n % 3}/f{n:02}": b"%d " % n for n in range(60)} | {"large": LARGE}
     store(site, objects)
     (site.directory / "back").mkdir()
     ended = site.run("restore", "s3://bucket", "back", "-j", "2", launcher=failing(call, "1"))
