@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,6 +76,32 @@ class Record:
         return [event.text for event in self.of(Noted)]
 
 
+@dataclass(frozen=True)
+class Ended:
+    """A command that has ended; `events` are its lines of JSON."""
+
+    status: int
+    events: list[dict[str, Any]]
+    stderr: str
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [event for event in self.events if event["event"] == kind]
+
+    @property
+    def done(self) -> set[str]:
+        """The paths or names, as the run reports them, of what was done."""
+        return {event["name"] for event in self.of("done")}
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """The message and the hint of what failed, by name."""
+        return {event["name"]: f"{event['error']}; {event['hint']}" for event in self.of("failed")}
+
+    @property
+    def notes(self) -> list[str]:
+        return [event["text"] for event in self.of("noted")]
+
+
 @dataclass
 class Site:
     """A server, the files of a test, and engines between them."""
@@ -119,6 +147,30 @@ class Site:
         async with self.engine(**changes) as engine:
             await engine.get(Location("bucket", name), str(self.directory / "out"))
         return self.record
+
+    def run(self, *words: object, launcher: Sequence[str] = (), **variables: str) -> Ended:
+        """Run a command line in a process of its own, with `--json`."""
+        lines = CUSTOMER_KEY.env_lines().splitlines()
+        environment = {
+            **os.environ,
+            **dict(line.split("=", 1) for line in lines),
+            "AWS_ENDPOINT_URL": self.server.endpoint_url,
+            "AWS_CA_BUNDLE": str(self.certificate.ca_file),
+            **variables,
+        }
+        ended = subprocess.run(
+            [*launcher, sys.executable, "-m", "sealift", *map(str, words), "--json"],
+            cwd=self.directory,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert "Traceback" not in ended.stderr, ended.stderr
+        events = [json.loads(line) for line in ended.stdout.splitlines()]
+        return Ended(ended.returncode, events, ended.stderr)
 
     @property
     def out(self) -> Path:

@@ -237,7 +237,7 @@ async def test_expired_credentials_are_renewed_amid_a_batch(
 
 @pytest.mark.parametrize("tiny_disk", ["size=512k", "size=2m,nr_inodes=30"], indirect=True)
 @pytest.mark.parametrize("concurrency", [1, 3])
-async def test_a_full_disk(site: Site, tiny_disk: Path, concurrency: int) -> None:
+async def test_case_36_a_full_disk(site: Site, tiny_disk: Path, concurrency: int) -> None:
     """Each object is there, whole, or failed by name; nothing is asked for twice."""
     for name in BATCH_NAMES:
         store(site, name, name.encode() * 7000)
@@ -262,7 +262,7 @@ def broken_pipe() -> Iterator[int]:
     os.close(writing)
 
 
-async def test_a_file_that_cannot_be_synced_fails_alone(
+async def test_case_37_a_file_that_cannot_be_synced_fails_alone(
     site: Site, broken_pipe: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bad, sync = content_of(BAD), os.fsync
@@ -281,7 +281,7 @@ async def test_a_file_that_cannot_be_synced_fails_alone(
     assert not site.left_behind()
 
 
-async def test_a_directory_that_cannot_be_synced_fails_its_files(
+async def test_case_37_a_directory_that_cannot_be_synced_fails_its_files(
     site: Site, broken_pipe: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.server.objects.clear()

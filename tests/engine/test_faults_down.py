@@ -267,7 +267,7 @@ async def test_case_28_redirects_are_not_followed(
 
 
 @pytest.mark.parametrize("size", [3 * 1024 * 1024, len(LARGE)], ids=["one request", "ranges"])
-async def test_a_full_disk_fails_one_object(site: Site, tiny_disk: Path, size: int) -> None:
+async def test_case_36_a_full_disk_fails_one_object(site: Site, tiny_disk: Path, size: int) -> None:
     del site.server.objects["bucket", "large"], site.server.objects["bucket", "small"]
     for name, body in (("a", SMALL), ("b-big", LARGE[:size]), ("c", SMALL)):
         site.server.store(name, body, customer_key=KEY)

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Protocol
 from urllib.parse import quote, quote_plus
 
@@ -168,8 +169,8 @@ def list_uploads(
 ) -> str:
     """ListMultipartUploads; each upload is name, id, time of creation.
 
-    By name, and those of one name by time. Here Ceph keeps /, encodes the names of uploads only, and
-    does not say that it does.
+    By name, and those of one name by time. Here Ceph keeps /, encodes the names of uploads only,
+    and does not say that it does.
     """
     prefix, write = query.get("prefix", ""), encoder(query, dialect)
     is_told = write.url and dialect == "aws"

@@ -53,9 +53,22 @@ def _make(path: str, *, durable: bool) -> None:
             continue
         parent = os.open(os.path.dirname(directory), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            os.fsync(parent)
+            _sync_new(os.path.basename(directory), parent)
         finally:
             os.close(parent)
+
+
+def _sync_new(component: str, parent: int) -> None:
+    """Sync a directory that was made into its parent; when that fails, it is gone again.
+
+    Else it would be there for the next file below it, which would be reported durable.
+    """
+    try:
+        os.fsync(parent)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.rmdir(component, dir_fd=parent)
+        raise
 
 
 def open_directory(component: str, parent: int) -> int:
@@ -139,7 +152,7 @@ class Directories:
                 os.mkdir(component, 0o777, dir_fd=parent)
                 is_new = True
                 if self._durable:
-                    os.fsync(parent)
+                    _sync_new(component, parent)
             return open_directory(component, parent), is_new
 
     def leave(self, directory: Directory) -> None:

@@ -397,6 +397,28 @@ def test_a_sync_that_fails_fails_those_it_was_for(
     assert open_count() == before - 4
 
 
+def test_case_37_a_directory_that_could_not_be_synced_is_made_anew(
+    target: Target, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the next file below it would be reported done, and a power cut might take both."""
+    synced: list[int] = []
+    real = os.fsync
+
+    def fsync(fd: int) -> None:
+        synced.append(os.fstat(fd).st_ino)
+        if len(synced) == 1:
+            raise OSError(errno.EIO, "Input/output error")
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(LocalFileError, match="Input/output error"):
+        save(target, "d/f")
+    assert everything(root) == []
+    save(target, "d/f")
+    assert everything(root) == ["d", "d/f"]
+    assert synced[:2] == [root.stat().st_ino] * 2
+
+
 @pytest.mark.parametrize("end", ["commit_each", "discard"])
 def test_an_error_of_close_tells_nothing_new(
     target: Target, root: Path, end: str, monkeypatch: pytest.MonkeyPatch
