@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import anyio
@@ -133,7 +134,7 @@ def wait_for_rows(state: Path, kind: str, count: int) -> None:
     while time.monotonic() < deadline:
         for path in (state / "sealift" / "journal").glob("*.sqlite3"):
             try:
-                with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
+                with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
                     rows = connection.execute("SELECT 1 FROM entry WHERE kind = ?", (kind,))
                     if len(rows.fetchall()) >= count:
                         return
@@ -206,9 +207,8 @@ def test_runs_that_died_as_they_began_or_ended_leave_nothing_and_are_no_damage(
         ):
             for name in names:
                 (journal / f"{number:016x}{name}").touch()
-        with sqlite3.connect(journal / "0123456789abcdef.sqlite3") as connection:
+        with closing(sqlite3.connect(journal / "0123456789abcdef.sqlite3")) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
-        connection.close()
 
         ended = ground.run()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -38,6 +39,7 @@ def main() -> int:
     parser.add_argument("--twice", action="store_true", help="kill the run after a kill, too")
     parser.add_argument("--step", type=int, default=1, help="every so many calls only")
     options = parser.parse_args()
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # the fault server's, of killed clients
     with tempfile.TemporaryDirectory(prefix="sealift-kills-") as name:
         if options.server == "faults":
             return _sweep(options, Path(name))

@@ -160,7 +160,7 @@ class Soak:
     def _change(self, name: str) -> None:
         """Write something new there, half of the time as large as what was there."""
         large = name.startswith("large")
-        start, end = (PART_SIZE + 1, 3 * PART_SIZE) if large else (0, 100_000)
+        start, end = (PART_SIZE + 1, 2 * PART_SIZE + 100_000) if large else (0, 100_000)
         size = self.chance.randint(start, end)
         if name in self.content and self.chance.random() < 0.5:
             size = len(self.content[name])
