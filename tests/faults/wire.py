@@ -106,7 +106,9 @@ class Connection:
             return
         if end is End.RESET:
             await asyncio.sleep(_SETTLE)
-            channel: socket.socket = transport.get_extra_info("socket")
+            channel: socket.socket | None = transport.get_extra_info("socket")
+            if channel is None:  # the peer was quicker
+                return
             with contextlib.suppress(OSError):
                 channel.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         transport.abort()
