@@ -16,7 +16,8 @@ from functools import partial
 import anyio
 
 from sealift.checksums import combine, crc64
-from sealift.errors import NetworkError, ObjectChangedError, ObjectError
+from sealift.errors import NetworkError, ObjectError
+from sealift.fetching import check_version
 from sealift.files.names import split_name
 from sealift.files.source import CHUNK_SIZE
 from sealift.files.target import Target, TargetFile
@@ -26,7 +27,6 @@ from sealift.model import ByteRange, Job, cut_ranges
 from sealift.records import DownloadPlanned, DownloadRecord, Ended, RangeAdded, RangeDone
 from sealift.resources import Resources
 from sealift.wire.bucket import HeadFacts
-from sealift.wire.operations import Received
 
 # Seconds between two notes of what is there of an object: what a crash may cost.
 NOTE_INTERVAL = 5.0
@@ -181,7 +181,7 @@ class RangedDownloader:
                     job.moved += error.received
                 raise
             with counted_if_kept(job, received.size):
-                _same_version(received, head)
+                check_version(received, head)
                 pieces.append(await self._save(download, room, start))
 
     async def _save(self, download: _Download, data: memoryview, start: int) -> tuple[int, int]:
@@ -234,11 +234,6 @@ def _write(file: TargetFile, data: memoryview, position: int) -> int:
     crc = crc64(data)
     file.write(data, position)
     return crc
-
-
-def _same_version(received: Received, head: HeadFacts) -> None:
-    if received.etag != head.etag or received.total != head.size:
-        raise ObjectChangedError("the object was replaced while it was being read")
 
 
 def note_facts(job: Job, crc: int, facts: FileFacts) -> None:
