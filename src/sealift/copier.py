@@ -26,6 +26,7 @@ from sealift.errors import (
     ReplyError,
     WrongCustomerKeyError,
 )
+from sealift.fetching import fetch_range
 from sealift.metadata import FileFacts
 from sealift.model import (
     ABSENT,
@@ -44,7 +45,6 @@ from sealift.retry import Retrier
 from sealift.unsealed import remove_unsealed
 from sealift.wire.bucket import BucketClient, HeadFacts
 from sealift.wire.heads import carried_headers
-from sealift.wire.operations import REPLACED
 
 MAX_COPY_OBJECT_SIZE = 5 * GiB
 # What the server copies by itself takes no memory here; so many parts are still some at once.
@@ -286,12 +286,9 @@ class Copier:
     async def _stream_part(self, upload: Multipart, head: HeadFacts, part: Part) -> None:
         job, span = upload.job, part.span
         async with self._memory.buffer(span.size) as room:
-            received = await self._source.retrier.run(
-                _source(job).name, self._source.objects.get_object,
-                _source(job).name, room, span, head.etag, None,
-            )  # fmt: skip
-            if received.etag != head.etag or received.total != head.size:
-                raise ObjectChangedError(REPLACED)
+            await fetch_range(
+                self._source.objects, self._source.retrier, _source(job).name, head, span, room
+            )
             digest = Digest(room, with_md5=not self._checks_crc)
             stored = await self._retrier.run(
                 job.location.name, self._objects.upload_part, job.location.name, upload.upload_id,

@@ -16,7 +16,8 @@ from functools import partial
 import anyio
 
 from sealift.checksums import combine, crc64
-from sealift.errors import NetworkError, ObjectChangedError, ObjectError
+from sealift.errors import NetworkError, ObjectError
+from sealift.fetching import check_version
 from sealift.files.names import split_name
 from sealift.files.source import CHUNK_SIZE
 from sealift.files.target import Target, TargetFile
@@ -193,7 +194,7 @@ class RangedDownloader:
                         job.moved += error.received
                     raise
                 with counted_if_kept(job, received.size):
-                    _same_version(received, download.head)
+                    check_version(received, download.head)
                     pieces.append(await self._save(download, room, rest.start))
 
     async def _get(
@@ -261,11 +262,6 @@ def _write(file: TargetFile, data: memoryview, position: int) -> int:
     crc = crc64(data)
     file.write(data, position)
     return crc
-
-
-def _same_version(received: Received, head: HeadFacts) -> None:
-    if received.etag != head.etag or received.total != head.size:
-        raise ObjectChangedError("the object was replaced while it was being read")
 
 
 def note_facts(job: Job, crc: int, facts: FileFacts) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import anyio
 
 from sealift.checksums import combine, crc64
-from sealift.errors import IntegrityError, ObjectChangedError, ObjectError
+from sealift.errors import IntegrityError, ObjectError
+from sealift.fetching import fetch_range
 from sealift.files.disk import Disk
 from sealift.files.output import Output
 from sealift.memory import Memory
@@ -67,7 +68,9 @@ class Reader:
         # The buffer is kept over all attempts: a later range must not wait in it for this one.
         async with self._memory.buffer(span.size) as room:
             try:
-                await self._retrier.run(reading.name, self._fetch_once, reading, room, span)
+                await fetch_range(
+                    self._objects, self._retrier, reading.name, reading.head, span, room
+                )
             except ObjectError as error:
                 await turn.wait()
                 raise reading.told(error) from None
@@ -75,12 +78,6 @@ class Reader:
             await self._disk.run(reading.take, room)
         self._slots.release()
         following.set()
-
-    async def _fetch_once(self, reading: _Reading, room: memoryview, span: ByteRange) -> None:
-        head = reading.head
-        received = await self._objects.get_object(reading.name, room, span, head.etag, None)
-        if received.etag != head.etag or received.total != head.size:
-            raise ObjectChangedError("the object was replaced while it was being read")
 
 
 async def _give_up_in_the_end(output: Output) -> None:

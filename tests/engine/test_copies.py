@@ -13,6 +13,7 @@ from tests.faults import (
     NoEcho,
     ReplaceObject,
     Status,
+    Truncate,
 )
 from tests.kit import CUSTOMER_KEY, KEY, OTHER_KEY, Do
 
@@ -137,6 +138,17 @@ async def test_case_8_an_object_that_is_replaced_between_parts_on_the_server(
     assert not record.failed
     assert_copied(site, "b", new)
     assert not site.server.seen("GetObject")
+
+
+async def test_case_02_a_streamed_part_goes_on_from_the_byte_reached(site: Site) -> None:
+    site.server.script(Match(operation="CopyObject"), Status(501, "NotImplemented"))
+    store(site, "a", LARGE)
+    cuts = site.server.script(Match(operation="GetObject", times=None), Truncate(2_000_000))
+    record = await copy(site, "a", "b")
+    assert not record.failed
+    assert_copied(site, "b", LARGE)
+    assert cuts.used == 3 + 3 + 1
+    assert len(site.server.seen("UploadPart")) == 3
 
 
 async def test_case_21_bytes_that_differ_from_the_stored_checksum_are_never_put(site: Site) -> None:

@@ -29,6 +29,11 @@ SECOND = Match(
     where=lambda asked: asked.headers.get("range", "").startswith(f"bytes={PART_SIZE}-"),
 )
 
+RESUMED = Match(
+    operation="GetObject",
+    where=lambda asked: asked.headers["range"].startswith(f"bytes={PART_SIZE + 1_000_000}-"),
+)
+
 
 @pytest.fixture(autouse=True)
 def stored(site: Site) -> None:
@@ -71,6 +76,22 @@ async def test_a_range_that_goes_wrong_is_read_again(site: Site, fault: Fault, m
     script = site.server.script(SECOND, fault)
     assert await read(site, "large", memory=int(memory[:3]) << 20) == LARGE
     assert script.used == 1
+
+
+async def test_case_02_a_line_that_never_holds_for_a_range_brings_it(site: Site) -> None:
+    cuts = site.server.script(Match(operation="GetObject", times=None), Truncate(2_000_000))
+    assert await read(site, "large") == LARGE
+    assert cuts.used == 3 + 3 + 1
+    assert len(site.record.retries) == 2 + 2
+
+
+async def test_case_18_what_comes_after_a_break_is_of_the_same_version(site: Site) -> None:
+    other = Do(lambda: site.server.store("large", LARGE[::-1], customer_key=KEY))
+    site.server.script(SECOND, Truncate(1_000_000))
+    site.server.script(RESUMED, other)
+    with pytest.raises(ObjectChangedError):
+        await read(site, "large", concurrency=1)
+    assert site.out.read_bytes() == LARGE[:PART_SIZE]
 
 
 @pytest.mark.parametrize("name", ["small", "large"])
