@@ -16,6 +16,7 @@ from typing import Any, Self
 from urllib.parse import quote, quote_plus
 
 import trustme
+import uvloop
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
@@ -29,9 +30,22 @@ from sealift.wire.address import Server
 from sealift.wire.http1 import request_head
 from sealift.wire.pool import Pool
 
+
+class UvLoop(uvloop.Loop):
+    """uvloop's, but for an error of its own that fails no exchange, and that tests would fail by.
+
+    A connection that is given up just after its handshake may be written to once more by its TLS
+    (uvloop 0.23, seen once in six runs of a test on a machine under load).
+    """
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        if "the handler is closed" not in str(context.get("exception")):
+            super().call_exception_handler(context)
+
+
 BACKENDS = [
     ("asyncio", {"use_uvloop": False}),
-    ("asyncio", {"use_uvloop": True}),
+    ("asyncio", {"loop_factory": UvLoop}),
 ]
 KEY = bytes(range(32))
 OTHER_KEY = bytes(range(1, 33))
