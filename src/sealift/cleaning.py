@@ -10,7 +10,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple
 
-from sealift.errors import ObjectError
+from sealift.errors import ObjectError, SealiftError
 from sealift.files.target import Target
 from sealift.journal import DeadRun
 from sealift.model import TEMPORARY_PREFIX
@@ -24,7 +24,7 @@ class Cleaned(NamedTuple):
     """Something was undone, or, with `error`, could not be: then the run stays in the journal."""
 
     text: str
-    error: ObjectError | None = None
+    error: SealiftError | None = None
 
 
 async def clean_run(
@@ -38,7 +38,7 @@ async def clean_run(
     for record in dead.uploads:
         try:
             count = await _abort(record, objects_of, retrier, alive)
-        except ObjectError as error:
+        except SealiftError as error:
             is_clean = False
             yield Cleaned(f"cannot abort the upload of {record.name}", error)
         else:
