@@ -28,7 +28,7 @@ from sealift.records import (
 )
 
 # Names of files that are no UTF-8 come as lone surrogates.
-TEXT = st.text(st.characters() | st.integers(0xDC80, 0xDCFF).map(chr))
+TEXT = st.text(st.characters(codec="utf-8") | st.integers(0xDC80, 0xDCFF).map(chr))
 HEX = "0123456789abcdef"
 TOKENS = st.text(HEX, min_size=16, max_size=16)
 CRCS = st.integers(0, 2**64 - 1)
