@@ -140,7 +140,7 @@ class Journal:
             found.runs.append(dead.run)
             for upload in dead.uploads:
                 earlier = found.uploads.get((upload.scope, upload.name))
-                if earlier is not None:
+                if earlier is not None and earlier.marker != upload.marker:
                     found.superseded.append(earlier)
                 found.uploads[upload.scope, upload.name] = upload
             for download in dead.downloads:

@@ -159,6 +159,15 @@ class Ledger:
             return None
         return self._left.uploads.pop((self.run.scope, name), None)
 
+    def take_superseded(self, name: str) -> list[UploadRecord]:
+        """Older ones, that nobody goes on with: two runs were busy with the object at once."""
+        if self._left is None:
+            return []
+        uploads = self._left.superseded
+        found = [one for one in uploads if (one.scope, one.name) == (self.run.scope, name)]
+        uploads[:] = [one for one in uploads if one not in found]
+        return found
+
     async def take_download(self, path: str) -> DownloadRecord | None:
         """An unfinished download of the file `path` below this run's root; see `take_upload`."""
         await self.open()

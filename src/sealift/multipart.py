@@ -147,9 +147,13 @@ class Multiparts:
     async def resume(self, job: Job, origin: Origin) -> Multipart | None:
         """The upload of `job` that a dead run began, if there is one to go on with.
 
-        Else what it left is aborted.
+        Else what it left is aborted, and so is what runs before it left of the same object.
         """
         record = await self._ledger.take_upload(job.location.name)
+        for older in self._ledger.take_superseded(job.location.name):
+            with suppress(ObjectError):  # it stays in the journal
+                await abort_left(self._objects, self._retrier, older, self._ledger.alive())
+                await self._ledger.release(older.marker)
         if record is None:
             return None
         upload = None

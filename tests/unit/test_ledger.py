@@ -376,6 +376,19 @@ async def test_an_upload_is_handed_over_once(site: Site) -> None:
     assert site.left() == ["n5"]
 
 
+async def test_an_older_upload_of_the_same_object_is_handed_over_too(site: Site) -> None:
+    older, other = upload(1), upload(3)
+    assert site.ledger.take_superseded("n1") == []
+    await leave(site, UploadPlanned(older), UploadPlanned(other), number=2)
+    later = [UploadPlanned(upload(number + 10, name=f"n{number}")) for number in (1, 3)]
+    await leave(site, *later, number=3)
+    assert await site.ledger.take_upload("n1") == later[0].record
+    assert site.ledger.take_superseded("n1") == [older]
+    assert site.ledger.take_superseded("n1") == []
+    assert site.ledger.take_superseded("n3") == [other]
+    await site.ledger.finish(finished=False)
+
+
 async def test_a_download_is_handed_over_where_it_was_going(site: Site) -> None:
     mine, other = download(2, "d/f"), download(3, "d/g", "/elsewhere")
     await leave(site, DownloadPlanned(mine), DownloadPlanned(other))
