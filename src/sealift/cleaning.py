@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import NamedTuple
 
-from sealift.errors import ObjectError
+from sealift.errors import ObjectError, SealiftError
 from sealift.files.disk import Disk
 from sealift.files.target import Target
 from sealift.journal import DeadRun
@@ -29,7 +29,7 @@ class Cleaned(NamedTuple):
     """Something was undone, or, with `error`, could not be: then the run stays in the journal."""
 
     text: str
-    error: ObjectError | None = None
+    error: SealiftError | None = None
 
 
 async def clean_run(
@@ -43,7 +43,7 @@ async def clean_run(
     for record in dead.uploads:
         try:
             count = await _abort(record, objects_of, retrier, alive)
-        except ObjectError as error:
+        except SealiftError as error:
             is_clean = False
             yield Cleaned(f"cannot abort the upload of {record.name}", error)
         else:

@@ -43,6 +43,7 @@ _PART, _DOWNLOAD, _RANGE = "part", "download", "range"
 TRANSFER_KINDS = (_UPLOAD, _CREATED, _COMPLETING, _PART, _DOWNLOAD, _RANGE)
 
 _RUN_TYPES = (str, float, list, str, str, str | None, list)
+_LAST_TIME = 2.5e11  # seconds since the epoch: the year 9892
 _UPLOAD_TYPES = (
     str, str, str, str, list | None, int, int, str | None, int | None, float,
 )  # fmt: skip
@@ -124,7 +125,7 @@ def _believed(content: Content, make: Callable[[*Ts], T | None], *args: *Ts) -> 
 
 def _run_record(token: str, rows: _Rows) -> RunRecord:
     run = RunRecord(*_typed(rows[0], _RUN_TYPES))
-    _require(run.token == token and len(token) == 16)
+    _require(run.token == token and len(token) == 16 and 0 <= run.started_at < _LAST_TIME)
     _require(run.root is None or os.path.isabs(run.root))
     _require(all(isinstance(word, str) for word in (*run.words, *run.aim)))
     return run._replace(words=tuple(run.words), aim=tuple(run.aim))

@@ -134,7 +134,7 @@ class Multiparts:
     async def resume(self, job: Job, origin: Origin) -> Multipart | None:
         """The upload of `job` that a dead run began, if there is one to go on with.
 
-        Else what it left is aborted.
+        Else what it left is aborted, and so is what runs before it left of the same object.
         """
         records = await self._ledger.take_uploads(job.location.name)
         if not records:
@@ -142,7 +142,8 @@ class Multiparts:
         record, upload = records[-1], None
         for earlier in records:
             if earlier.marker != record.marker:
-                await self.undo(earlier)
+                with suppress(ObjectError):  # it stays in the journal
+                    await self.undo(earlier)
         if (
             record.upload_id
             and origin.identity is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -11,9 +12,10 @@ import pytest
 from tests.faults import Complete200Error, Match, Status
 from tests.kit import KEY, OTHER_KEY, Do
 
-from sealift.journal import dead_runs
+from sealift.journal import Journal, dead_runs
 from sealift.keys import CustomerKey
 from sealift.model import Location
+from sealift.records import UploadPlanned
 from sealift.retry import Policy
 
 from .conftest import LARGE, PART_SIZE, Record, Site
@@ -146,6 +148,26 @@ def _rewrite(state: str, identity: tuple[int, ...]) -> None:
         rows = rows_of(UploadPlanned(record._replace(identity=identity)))  # type: ignore[arg-type]
         with sqlite3.connect(dead.path) as connection:
             connection.executemany("INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?)", rows)
+
+
+async def test_of_two_uploads_of_one_object_the_older_is_aborted(site: Site, state: str) -> None:
+    """Two runs were busy with it at once, and both were killed."""
+    await put_in_vain(site, state)
+    with dead_runs(state) as found:
+        (dead,) = found
+        (record,) = dead.uploads
+        run = dead.run
+    site.server.uploads["older"] = replace(site.server.uploads[record.upload_id], parts={})
+    older = record._replace(marker="f" * 32, upload_id="older")
+    journal = Journal(state, run._replace(token="0" * 16, started_at=run.started_at - 1))
+    journal.open()
+    journal.write([UploadPlanned(older)], durable=True)
+    journal.close(finished=False)
+
+    await put(site, state)
+
+    assert_done(site, state)
+    assert sent_parts(site) == [2]
 
 
 async def test_another_customer_key_begins_anew(site: Site, state: str) -> None:
@@ -405,14 +427,14 @@ async def test_what_the_same_command_needs_no_more_is_undone(
             Match(operation=operation, times=None, after=1, where=lambda _: is_refused),
             Status(503, "ServiceUnavailable"),
         )
-    await move(words=("the", "same"))
+    await move(words=("the", "same"), aim=("the", "same"))
     assert sorted(left_over(state)) == ["p/large", "q/large"]
     is_refused = False
     os.unlink(source)
     del site.server.objects["bucket", "p/large"]
     site.server.store("p/small", b"small", customer_key=KEY)
 
-    await move(words=words)
+    await move(words=words, aim=words)
 
     assert not site.record.failed
     is_same = words == ("the", "same")

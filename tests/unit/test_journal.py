@@ -311,6 +311,19 @@ def test_the_latest_of_two_dead_runs_stands_for_an_object(state: State) -> None:
     assert found.uploads == {(SCOPE, "name-0"): [older, created(0)]}
 
 
+def test_an_upload_that_two_dead_runs_have_is_one(state: State) -> None:
+    """The later one was killed when it had taken it over, and the older one not forgotten it."""
+    state.leave(UploadPlanned(created(0, parts=(part(1),))), number=2, started_at=1.0)
+    later = created(0, parts=(part(1), part(2)))
+    state.leave(UploadPlanned(later), number=3, started_at=2.0)
+    journal = state.open(1)
+    found = journal.leftovers()
+    assert found.uploads == {(SCOPE, "name-0"): [created(0, parts=(part(1),)), later]}
+    journal.release(later.marker)
+    journal.close(finished=False)
+    assert [dead.uploads for dead in state.found()[0]] == [[], [], []]
+
+
 def test_the_ids_of_runs_that_are_alive(state: State) -> None:
     state.leave(UploadPlanned(created(7)), number=3)
     first, second = state.open(1), state.open(2)

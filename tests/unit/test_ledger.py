@@ -213,7 +213,7 @@ async def test_a_failure_ends_the_journal_and_not_the_run(site: Site) -> None:
     site.store.failure = None
     await site.ledger.note(planned(3))
     site.ledger.add(planned(4))
-    assert await site.ledger.take_upload("n1") is None
+    assert await site.ledger.take_uploads("n1") == []
     await site.ledger.release("x")
     await site.ledger.swept(["x"])
     await site.ledger.finish(finished=False)
@@ -368,23 +368,33 @@ async def leave(site: Site, *changes: Change, number: int = 2, root: str = "/bac
 async def test_an_upload_is_handed_over_once(site: Site) -> None:
     elsewhere = UploadPlanned(upload(5, scope="https://localhost:9000/other"))
     await leave(site, planned(1), elsewhere)
-    assert await site.ledger.take_upload("n5") is None
-    assert await site.ledger.take_upload("n1") == upload(1)
-    assert await site.ledger.take_upload("n1") is None
+    assert await site.ledger.take_uploads("n5") == []
+    assert await site.ledger.take_uploads("n1") == [upload(1)]
+    assert await site.ledger.take_uploads("n1") == []
     await site.ledger.release(upload(1).marker)
     await site.ledger.finish(finished=False)
     assert site.left() == ["n5"]
+
+
+async def test_an_older_upload_of_the_same_object_is_handed_over_too(site: Site) -> None:
+    older = upload(1)
+    await leave(site, UploadPlanned(older), number=2)
+    later = UploadPlanned(upload(11, name="n1"))
+    await leave(site, later, number=3)
+    assert await site.ledger.take_uploads("n1") == [older, later.record]
+    assert await site.ledger.take_uploads("n1") == []
+    await site.ledger.finish(finished=False)
 
 
 async def test_a_download_is_handed_over_where_it_was_going(site: Site) -> None:
     mine, other = download(2, "d/f"), download(3, "d/g", "/elsewhere")
     await leave(site, DownloadPlanned(mine), DownloadPlanned(other))
     _, up = site.make(7, root=None)
-    assert await up.take_download("d/f") is None
+    assert await up.take_downloads("d/f") == []
     await up.finish(finished=False)
-    assert await site.ledger.take_download("d/g") is None
-    assert await site.ledger.take_download("d/f") == mine
-    assert await site.ledger.take_download("d/f") is None
+    assert await site.ledger.take_downloads("d/g") == []
+    assert await site.ledger.take_downloads("d/f") == [mine]
+    assert await site.ledger.take_downloads("d/f") == []
     await site.ledger.finish(finished=False)
 
 
@@ -406,7 +416,7 @@ async def test_a_run_that_does_not_resume_leaves_dead_runs_alone(site: Site) -> 
     await leave(site, planned(1))
     _, ledger = site.make(7, resumes=False)
     await ledger.note(planned(2))
-    assert await ledger.take_upload("n1") is None
+    assert await ledger.take_uploads("n1") == []
     assert ledger.stale_tokens() == (set(), set())
     assert ledger.alive() == frozenset()
     await ledger.finish(finished=True)

@@ -8,10 +8,12 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 
 from sealift.cleaning import clean_run
+from sealift.cli.running import EXIT_USAGE
 from sealift.console.text import escape, size
 from sealift.engine import Engine
 from sealift.errors import ObjectError, UsageError
@@ -20,7 +22,7 @@ from sealift.journal import DeadRun, dead_runs, live_upload_ids
 
 def print_jobs(*, as_json: bool) -> None:
     """Print a line for each run that did not come to its end, the newest last."""
-    with dead_runs(None) as found:
+    with _dead_runs() as found:
         for dead in _by_age(found):
             run = dead.run
             print(_as_json(dead) if as_json else _as_line(dead))
@@ -33,15 +35,19 @@ def run_resume(token: str | None) -> int:
 
     With `token` only the one that begins with it. A command that was begun twice runs once.
     """
-    with dead_runs(None) as found:
+    with _dead_runs() as found:
         chosen = _chosen(found, token)
-    runs = {(tuple(dead.run.words), dead.run.directory) for dead in chosen if dead.run.words}
+    named = ((tuple(dead.run.words), dead.run.directory) for dead in chosen if dead.run.words)
+    runs = dict.fromkeys(named)
     if not runs:
         raise UsageError("there is nothing to go on with", hint="sealift jobs lists what there is")
     worst = 0
-    for words, directory in sorted(runs):
+    for words, directory in runs:
         if not os.path.isdir(directory):
-            raise UsageError(f"the directory {directory} is not there any more")
+            gone = f"sealift: the directory {directory} is not there any more"
+            print(escape(gone), file=sys.stderr)
+            worst = max(worst, EXIT_USAGE)
+            continue
         print(f"sealift {escape(shlex.join(words))}", file=sys.stderr)
         command = [sys.executable, "-m", "sealift", *words]
         worst = max(worst, subprocess.run(command, cwd=directory, check=False).returncode)  # noqa: S603
@@ -51,7 +57,7 @@ def run_resume(token: str | None) -> int:
 async def clean(engine: Engine, token: str | None, older_than: float, *, as_json: bool) -> None:
     """Undo unfinished runs that began `older_than` seconds ago; raises ObjectError at the end."""
     failed = 0
-    with dead_runs(None) as found:
+    with _dead_runs() as found:
         alive = frozenset(live_upload_ids(None))
         for dead in _chosen(found, token):
             if time.time() - dead.run.started_at < older_than:
@@ -66,6 +72,16 @@ async def clean(engine: Engine, token: str | None, older_than: float, *, as_json
                     print(escape(text), file=sys.stderr if done.error else sys.stdout)
     if failed:
         raise ObjectError(f"{failed} things could not be undone", hint="run it again later")
+
+
+@contextmanager
+def _dead_runs() -> Iterator[list[DeadRun]]:
+    """All dead runs, locked for the block; damage is told on stderr."""
+    damaged: list[str] = []
+    with dead_runs(None, damaged) as found:
+        for text in damaged:
+            print(f"sealift: {escape(text)}", file=sys.stderr)
+        yield found
 
 
 def _chosen(found: Sequence[DeadRun], token: str | None) -> list[DeadRun]:
