@@ -135,8 +135,10 @@ class Journal:
             self._connection.execute("PRAGMA synchronous = OFF")
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA wal_autocheckpoint = 0")  # it would not be synced
-            self._connection.execute(_SCHEMA)
-            _insert(self._connection, [run_row(self._run)])
+            with self._connection:  # a table without the run would look like damage
+                self._connection.execute("BEGIN IMMEDIATE")
+                self._connection.execute(_SCHEMA)
+                _insert(self._connection, [run_row(self._run)])
             self._is_begun = True
 
         translated(path, begin)
