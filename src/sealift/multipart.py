@@ -146,8 +146,8 @@ class Multiparts:
                     await self.undo(earlier)
         if (
             record.upload_id
-            and origin.identity is not None
-            and (record.path, record.identity) == origin[:2]
+            and record.path == origin.path
+            and _is_same(record.identity, origin.identity)
             and (record.key_id, record.size) == (self._ledger.key_id, job.size)
         ):
             upload = await self._take_over(job, record)
@@ -260,6 +260,11 @@ class Multiparts:
             self._ledger.add(Ended(upload.marker))
             return True
         return False
+
+
+def _is_same(there: FileIdentity | None, here: FileIdentity | None) -> bool:
+    """Whether a file is as it was; its device may have another number since a restart."""
+    return there is not None and here is not None and there[1:] == here[1:]
 
 
 def _left_open(upload: Multipart) -> str:

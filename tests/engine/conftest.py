@@ -284,7 +284,8 @@ def mounted(directory: Path, *arguments: str) -> Iterator[Path]:
     try:
         yield directory
     finally:
-        subprocess.run(["umount", str(directory)], check=True)
+        # Lazily: a loop device lets go of its file some time after it was unmounted.
+        subprocess.run(["umount", "--lazy", str(directory)], check=True)
 
 
 @pytest.fixture

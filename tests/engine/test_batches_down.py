@@ -21,6 +21,7 @@ from tests.faults import (
     NoEcho,
     NoETag,
     ResetReply,
+    Stall,
     Status,
     Truncate,
     WrongEcho,
@@ -368,6 +369,8 @@ async def test_an_interrupt_while_a_batch_is_written(
         return commit_each(target, files)
 
     monkeypatch.setattr(Target, "commit_each", interrupted)
+    next_one = Match(operation="GetObject", name=BATCH_NAMES[BATCH_COUNT])
+    site.server.script(next_one, Stall("before_head"))
     async with site.engine(concurrency=1) as engine:
         with scope:
             await engine.copy("s3://bucket/", str(site.out))

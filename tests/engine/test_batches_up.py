@@ -265,8 +265,9 @@ async def test_a_server_that_is_gone_ends_all_in_one_budget(site: Site) -> None:
     assert asyncio.get_running_loop().time() - began < 10
     assert len(site.record.finished) == 3
     assert all(isinstance(error, ObjectError) for error in site.record.failed.values())
-    alone = [error.attempts for error in site.record.failed.values()]
-    assert sorted(alone)[:-1] == [1] * (len(alone) - 1)
+    attempts = [error.attempts for error in site.record.failed.values()]
+    # The first one gives up a wait before the budget ends: the second one may begin within it.
+    assert sorted(attempts)[:-2] == [1] * (len(attempts) - 2)
 
 
 async def test_a_tally_adds_up(site: Site) -> None:

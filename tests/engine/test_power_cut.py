@@ -56,7 +56,6 @@ class Disk:
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._stack = ExitStack()
-        self._power = ExitStack()
 
     def __enter__(self) -> Disk:
         with self._stack:
@@ -65,8 +64,7 @@ class Disk:
             holder = enter(self._mounted(_make(memory / "holder", 4 * IMAGE_SIZE), "holder"))
             self._fd = os.open(holder, os.O_RDONLY | os.O_DIRECTORY)
             self._stack.callback(os.close, self._fd)
-            self._mount(_make(self._image, IMAGE_SIZE))
-            self._stack.callback(self._power.close)
+            self.power_up(_make(self._image, IMAGE_SIZE))
             self._stack = self._stack.pop_all()
         return self
 
@@ -91,17 +89,13 @@ class Disk:
             yield root
         cut.unlink()
 
-    def power_up(self, cut: Path) -> None:
-        """Let the disk, which nobody uses any more, be what the cut has left."""
-        self._power.close()
-        self._mount(cut)
+    def power_up(self, image: Path) -> None:
+        """Let the disk be what a cut has left. Its device has another number than before."""
+        self._stack.enter_context(self._mounted(image, "disk", "commit=300"))
 
     def sync(self) -> None:
         """Make durable all that is on it."""
         subprocess.run(["sync", "--file-system", self.root], check=True)
-
-    def _mount(self, image: Path) -> None:
-        self._power.enter_context(self._mounted(image, "disk", "commit=300"))
 
     def _mounted(self, image: Path, name: str, *options: str) -> AbstractContextManager[Path]:
         words = ",".join(("loop", *options))
