@@ -6,9 +6,12 @@ own `main`; some 0.1 s instead of 0.3 s each.
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import json
 import os
+import select
+import signal
 import socket
 import subprocess
 import sys
@@ -22,6 +25,7 @@ from typing import Any, Self
 from tests.kills.boundaries import be_supervised, supervise
 
 TIME_LIMIT = 30.0
+_PARENT_DEATH_SIGNAL = 1
 _LOADED = (
     "sealift.cli.commands", "sealift.cli.start", "sealift.cli.unfinished", "sealift.console",
     "sealift.present", "sealift.sync", "sqlite3", "uvloop", "encodings.idna", "stringprep",
@@ -99,6 +103,7 @@ class Nursery:
 
 def _serve(channel: socket.socket) -> None:
     """Carry out orders until there are no more; children return from here."""
+    _end_with_parent()
     for name in _LOADED:
         importlib.import_module(name)
     orders = channel.makefile("rw")
@@ -109,6 +114,7 @@ def _serve(channel: socket.socket) -> None:
         if not pid:
             here.close()
             os.close(channel.detach())
+            _end_with_parent()
             _become(order)
             if order["kill_at"]:
                 be_supervised(there)
@@ -121,6 +127,7 @@ def _serve(channel: socket.socket) -> None:
                 answer["calls"] = supervise(
                     pid, here, order["kill_at"], order["directory"], TIME_LIMIT
                 )
+            _wait(pid)
         except TimeoutError as error:
             answer["error"] = str(error)
         here.close()
@@ -128,6 +135,22 @@ def _serve(channel: socket.socket) -> None:
         orders.write(json.dumps(answer) + "\n")
         orders.flush()
     os._exit(0)
+
+
+def _wait(pid: int) -> None:
+    """Wait until a child has ended; TimeoutError, and it is killed, when that takes too long."""
+    descriptor = os.pidfd_open(pid)
+    try:
+        if not select.select([descriptor], [], [], TIME_LIMIT)[0]:
+            os.kill(pid, signal.SIGKILL)
+            raise TimeoutError("the process did not end")
+    finally:
+        os.close(descriptor)
+
+
+def _end_with_parent() -> None:
+    """Have this process killed when its parent ends (prctl(2))."""
+    ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
 
 
 def _become(order: Mapping[str, Any]) -> None:
