@@ -16,7 +16,7 @@ from tests.servers.ceph import ceph, ceph_available
 from sealift.embedded import ministack
 
 from .commands import Broken
-from .rounds import Soak
+from .rounds import RATE, Soak
 
 _SERVERS = {"ceph": ceph, "ministack": ministack}
 
@@ -27,19 +27,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=10.0, help="for each server")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--server", choices=[*_SERVERS, "both"], default="both")
+    parser.add_argument("--rate", type=float, default=RATE, help="of requests that meet a fault")
     options = parser.parse_args(arguments)
     names = list(_SERVERS) if options.server == "both" else [options.server]
     missing = ceph_available()
     if "ceph" in names and missing is not None:
         parser.error(missing)
-    return max(_soak(name, options.minutes * 60, options.seed) for name in names)
+    seconds = options.minutes * 60
+    return max(_soak(name, seconds, options.seed, options.rate) for name in names)
 
 
-def _soak(name: str, seconds: float, seed: int) -> int:
+def _soak(name: str, seconds: float, seed: int, rate: float) -> int:
     directory = Path(tempfile.mkdtemp(prefix=f"sealift-soak-{name}-"))
     print(f"{name}: seed {seed}, {seconds / 60:g} minutes", flush=True)
     with _SERVERS[name](directory / "server") as server:
-        soak = Soak(server, directory, seed)
+        soak = Soak(server, directory, seed, rate=rate)
         try:
             soak.run(seconds)
         except Broken as reason:

@@ -31,8 +31,8 @@ from .impatient import PATIENCE
 from .tree import Tree, damage
 
 PREFIX = "tree/"
-# Of all requests.
-LEAST_RATE, MOST_RATE = 0.01, 0.03
+# Of all requests, at most; at least a third of that.
+RATE = 0.03
 UNSEALED_RATE = 0.02
 MOST_KILLS = 3
 SETTINGS = ("--json", "--part-size", "5MiB", "--memory", "200MiB", "-j", "6")
@@ -71,10 +71,14 @@ def _counted(counts: Counter[str]) -> str:
 
 
 class Soak:
-    """One soak against one server; everything on the disk is below `directory`."""
+    """One soak against one server; everything on the disk is below `directory`.
 
-    def __init__(self, server: S3Server, directory: Path, seed: int) -> None:
+    In each round between a third and all of `rate` of the requests meet a fault.
+    """
+
+    def __init__(self, server: S3Server, directory: Path, seed: int, *, rate: float = RATE) -> None:
         self._chance = random.Random(f"{seed} {server.name}")
+        self._rate = rate
         self._server = server
         self._directory = directory
         self._state = directory / "state"
@@ -129,7 +133,7 @@ class Soak:
     def _round(self) -> None:
         chance, storm = self._chance, self._storm
         storm.begin()
-        storm.rate = chance.uniform(LEAST_RATE, MOST_RATE)
+        storm.rate = chance.uniform(self._rate / 3, self._rate)
         is_unsealed = chance.random() < 0.25
         self._tree.edit()
         self._up(is_unsealed=is_unsealed)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from sealift.checksums import Digest, encode
 from sealift.errors import (
+    Cause,
     IntegrityError,
     ObjectChangedError,
     ObjectError,
@@ -126,16 +127,22 @@ class BucketClient(MultipartClient):
     async def _told_by_get(self, path: str, bare: ReplyError) -> ObjectError:
         """What a refused HEAD meant, which has no body to tell: the error of a GET of one byte.
 
-        A wrong key, expired credentials and a wrong clock all answer 400 or 403 to HEAD.
+        A wrong key, expired credentials and a wrong clock all answer 400 or 403 to HEAD. An empty
+        object has no byte, which Ceph says before it looks at the key. When GET is not refused,
+        credentials or the clock were put right meanwhile: HEAD may be asked again.
         """
-        headers = self._seal | {"range": "bytes=0-0"}
-        try:
-            await self._ask("HeadObject", "GET", path, "", headers)
-        except ReplyError as told:
-            return bare if told.status == 416 else told
-        except ObjectError as failed:
-            return failed
-        return bare
+        for span in ({"range": "bytes=0-0"}, {}):
+            try:
+                await self._ask("HeadObject", "GET", path, "", self._seal | span)
+            except ReplyError as told:
+                if told.status != 416:
+                    return told
+            except ObjectError as failed:
+                return failed
+            else:
+                break
+        text = "it was refused, and GET is not"
+        return ReplyError("HeadObject", bare.status, "", text, cause=Cause.SERVER)
 
     async def delete_object(self, name: str, version_id: str | None = None) -> None:
         """DeleteObject; with `version_id` that version for good."""
