@@ -6,7 +6,8 @@ https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter
 the server's Retry-After. Attempts end when their count or the time budget of the operation does.
 
 The budget runs from the first failure: an attempt that took long before it failed, as a large part
-on a slow line does, is made again all the same.
+on a slow line does, is made again all the same. An attempt that brought something before it failed
+counts as the first: a line that breaks again and again is slow, not dead.
 """
 
 from __future__ import annotations
@@ -16,7 +17,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeVar, TypeVarTuple
 
-from sealift.errors import Cause, ObjectError
+from sealift.errors import Cause, NetworkError, ObjectError
+from sealift.model import KiB
+
+# So many bytes are progress; fewer at a time would be no end of attempts.
+PROGRESS_SIZE = 64 * KiB
 
 Ts = TypeVarTuple("Ts")
 T = TypeVar("T")
@@ -136,6 +141,10 @@ class Retrier:
                 else:
                     self.note_success()
                     return result
+            if isinstance(error, NetworkError) and error.received >= PROGRESS_SIZE:
+                counts.clear()
+                failed_at = None
+                self.note_success()
             cause_count = counts[error.cause] = counts.get(error.cause, 0) + 1
             error.attempts = attempt
             now = self._clock()

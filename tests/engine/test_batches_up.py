@@ -152,7 +152,7 @@ async def test_case_23_an_object_without_echo_is_removed(site: Site) -> None:
     assert_stored(site, *OTHERS)
 
 
-async def test_case_3_a_server_that_seals_nothing_keeps_nothing(site: Site) -> None:
+async def test_case_23_a_server_that_seals_nothing_keeps_nothing(site: Site) -> None:
     site.server.script(Match(operation="PutObject", times=None), NoEcho())
     await put_tree(site)
     assert set(site.record.failed) == set(BATCH_NAMES)

@@ -67,10 +67,10 @@ async def test_case_06_a_storm_slows_a_run_and_fails_nothing(
     assert {name: site.body(name) for name in names} == {name: name.encode() for name in names}
     # Concurrency falls, and comes back.
     assert (limits[0], min(limits)) == (8, 1)
-    assert limits[-1] > 1
+    assert max(limits[limits.index(1) :]) > 1
     # Eight workers, a fifth of a second between two attempts at last; each refusal is one of them.
     waits = [(event.attempt, event.delay) for event in site.record.retries]
-    assert 16 < refused.used == len(waits) < 200
+    assert 8 < refused.used == len(waits) < 200
     assert count(site, "PutObject") == (len(names) + refused.used,)
     for attempt, delay in waits:
         assert delay <= min(wait.base * 2.0 ** (attempt - 1), policy.longest_wait)

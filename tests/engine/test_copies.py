@@ -8,12 +8,14 @@ from tests.faults import (
     ApplyThenReset,
     Complete200Error,
     Dialect,
+    Fault,
     Flip,
     Match,
     NoEcho,
     ReplaceObject,
     Status,
     Truncate,
+    WrongEcho,
 )
 from tests.kit import CUSTOMER_KEY, KEY, OTHER_KEY, Do
 
@@ -125,7 +127,7 @@ async def test_case_18_a_streamed_object_that_is_replaced_is_begun_anew(
     assert record.of(type(record.jobs()[-1]))[-1].job.moved == len(new)
 
 
-async def test_case_8_an_object_that_is_replaced_between_parts_on_the_server(
+async def test_case_18_an_object_that_is_replaced_between_parts_on_the_server(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(copier, "MAX_COPY_OBJECT_SIZE", PART_SIZE)
@@ -167,6 +169,24 @@ async def test_case_08_an_error_under_a_200_is_tried_again(site: Site) -> None:
     record = await copy(site, "a", "b")
     assert len(record.retries) == 1
     assert_copied(site, "b", b"content")
+
+
+@pytest.mark.parametrize("fault", [NoEcho(), WrongEcho()], ids=str)
+async def test_case_23_a_copy_that_is_not_sealed_is_removed_and_streamed(
+    site: Site, fault: Fault
+) -> None:
+    store(site, "p/a", b"a")
+    store(site, "p/b", b"b")
+    site.server.script(Match(operation="CopyObject", times=None), fault)
+    record = await copy(site, "p/", "q/", concurrency=1)
+    assert not record.failed
+    assert_copied(site, "q/a", b"a")
+    assert_copied(site, "q/b", b"b")
+    # The server is not asked to copy again.
+    wanted = ("CopyObject", "DeleteObject", "PutObject")
+    assert [sent.operation for sent in site.server.requests if sent.operation in wanted] == [
+        *wanted, "PutObject",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("size", [7, len(LARGE)])

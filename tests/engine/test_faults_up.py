@@ -175,7 +175,7 @@ async def test_an_upload_that_stays_is_named(site: Site) -> None:
 # Not sealed
 
 
-async def test_case_3_what_cannot_be_removed_is_said(site: Site) -> None:
+async def test_case_23_what_cannot_be_removed_is_said(site: Site) -> None:
     site.server.script(PUT, NoEcho())
     site.server.script(Match(operation="DeleteObject", times=None), Status(403, "AccessDenied"))
     await site.put("x", SMALL)

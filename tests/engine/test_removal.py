@@ -6,6 +6,7 @@ import pytest
 from tests.faults import Match, Status
 from tests.kit import until
 
+from sealift import removal
 from sealift.errors import ReplyError, SealiftError, UsageError
 from sealift.events import Failed, Removed
 from sealift.model import Location
@@ -22,6 +23,12 @@ NAMES = [f"p/{number:04}" for number in range(2500)]
 def stored(site: Site) -> None:
     for name in (*NAMES, "p", "p2/x"):
         site.server.store(name, b"")
+
+
+@pytest.fixture
+def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the requests the one with the first names comes first."""
+    monkeypatch.setattr(removal, "REQUESTS_AT_ONCE", 1)
 
 
 def left(site: Site) -> set[str]:
@@ -53,6 +60,7 @@ async def test_one_object(site: Site) -> None:
     assert left(site) == {*NAMES, "p2/x"}
 
 
+@pytest.mark.usefixtures("one_at_a_time")
 async def test_objects_that_the_server_keeps_are_named(site: Site) -> None:
     body = b"<DeleteResult><Error><Key>p/0007</Key><Code>AccessDenied</Code></Error></DeleteResult>"
     site.server.script(Match(operation="DeleteObjects"), Status(200, body=body))
@@ -61,6 +69,7 @@ async def test_objects_that_the_server_keeps_are_named(site: Site) -> None:
     assert sorted(removed(site)) == [name for name in NAMES if name != "p/0007"]
 
 
+@pytest.mark.usefixtures("one_at_a_time")
 async def test_objects_that_the_server_has_no_time_for_are_tried_again(site: Site) -> None:
     errors = b"".join(
         b"<Error><Key>%s</Key><Code>%s</Code></Error>" % (name.encode(), code)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from sealift.errors import Cause, NetworkError, ObjectError, SealiftError
-from sealift.retry import DEFAULT_RULES, Policy, Retrier, Rule
+from sealift.retry import DEFAULT_RULES, PROGRESS_SIZE, Policy, Retrier, Rule
 
 POLICY = Policy(budget=900.0, longest_wait=20.0)
 
@@ -305,3 +305,52 @@ def test_a_rest_between_two_operations_is_no_failure() -> None:
     world.now += 2000.0
     assert world.run(Cause.RESET, None) == "result"
     assert world.calls == 2
+
+
+# Progress
+
+
+@pytest.mark.parametrize(
+    ("received", "waits"),
+    [(PROGRESS_SIZE, [0.2] * 9), (PROGRESS_SIZE - 1, [0.2 * 2**n for n in range(7)] + [20.0] * 2)],
+)
+def test_attempts_that_bring_something_begin_the_count_anew(
+    received: int, waits: list[float]
+) -> None:
+    world = World()
+    calls = 0
+
+    async def attempt_once() -> int:
+        nonlocal calls
+        calls += 1
+        if calls < 10:
+            error = NetworkError("broke off")
+            error.received = received
+            raise error
+        return calls
+
+    assert asyncio.run(world.retrier.run("name", attempt_once)) == 10
+    assert world.slept == pytest.approx(waits)
+
+
+@pytest.mark.parametrize("received", [PROGRESS_SIZE, 0])
+def test_the_budget_runs_from_the_last_progress(received: int) -> None:
+    world = World(takes=500.0)
+    calls = 0
+
+    async def attempt_once() -> int:
+        nonlocal calls
+        calls += 1
+        world.now += world.takes
+        if calls < 10:
+            error = NetworkError("broke off")
+            error.received = received
+            raise error
+        return calls
+
+    if received:
+        assert asyncio.run(world.retrier.run("name", attempt_once)) == 10
+    else:
+        with pytest.raises(NetworkError):
+            asyncio.run(world.retrier.run("name", attempt_once))
+        assert calls == 3
