@@ -265,8 +265,10 @@ async def test_a_server_that_is_gone_ends_all_in_one_budget(site: Site) -> None:
     assert asyncio.get_running_loop().time() - began < 10
     assert len(site.record.finished) == 3
     assert all(isinstance(error, ObjectError) for error in site.record.failed.values())
-    alone = [error.attempts for error in site.record.failed.values()]
-    assert sorted(alone)[:-1] == [1] * (len(alone) - 1)
+    # The first uses the budget up, but for the last moment: the next one may have that.
+    *alone, second, _ = sorted(error.attempts for error in site.record.failed.values())
+    assert set(alone) == {1}
+    assert second <= 3
 
 
 async def test_a_tally_adds_up(site: Site) -> None:
