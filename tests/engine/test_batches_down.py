@@ -208,7 +208,7 @@ async def test_what_stands_in_the_way_stays(site: Site, kind: str) -> None:
     assert not site.left_behind()
 
 
-async def test_expired_credentials_are_renewed_amid_a_batch(
+async def test_case_38_expired_credentials_are_renewed_amid_a_batch(
     site: Site, credentials_file: Path
 ) -> None:
     def expire() -> None:

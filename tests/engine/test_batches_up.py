@@ -160,7 +160,7 @@ async def test_a_server_that_seals_nothing_keeps_nothing(site: Site) -> None:
     assert set(counts(site).values()) == {1}
 
 
-async def test_expired_credentials_are_renewed_amid_a_batch(
+async def test_case_38_expired_credentials_are_renewed_amid_a_batch(
     site: Site, credentials_file: Path
 ) -> None:
     def expire() -> None:

@@ -313,7 +313,7 @@ async def test_a_proxy_that_cannot_reach_the_server(certificate: Certificate) ->
     assert caught.value.cause is Cause.CONNECT
 
 
-async def test_certificates_are_checked_through_a_proxy(
+async def test_case_29_certificates_are_checked_through_a_proxy(
     server: FaultServer, stranger: Certificate
 ) -> None:
     with ConnectProxy() as running:
