@@ -44,7 +44,7 @@ from sealift.plan import (
     random_name,
     tree_prefix,
 )
-from sealift.planning import Left, Planner
+from sealift.planning import Sieve, Planner
 from sealift.remote import Pages, Remote
 from sealift.retry import Retrier
 from sealift.runner import Runner
@@ -159,11 +159,11 @@ class Engine:
         """
         pages, cut = await self._remote.find(source)
         if pages is not None:
-            left = None
+            sieve = None
             if resume and naming is Naming.KEEP:
-                left = await self._missing(source, cut, destination)
+                sieve = await self._missing(source, cut, destination)
             await self._down_tree(
-                source, pages, cut, destination, naming, tree, left, resumes=resume
+                source, pages, cut, destination, naming, tree, sieve, resumes=resume
             )
             return
         name = source.name.rsplit("/", 1)[-1]
@@ -271,7 +271,7 @@ class Engine:
         """The policy of attempts."""
         return self._session.retrier
 
-    async def _missing(self, source: Location, cut: str, directory: str) -> Left:
+    async def _missing(self, source: Location, cut: str, directory: str) -> Sieve:
         """Leaves out of pages what is below `directory` already."""
         from sealift.present import Present  # here, as what only some commands need
 
@@ -329,11 +329,11 @@ class Engine:
         directory: str,
         naming: Naming,
         tree: TreeOptions,
-        left: Left | None = None,
+        sieve: Sieve | None = None,
         *,
         resumes: bool = True,
     ) -> None:
-        plan = self._planner.downloads(source, pages, cut, naming, tree, directory, left)
+        plan = self._planner.downloads(source, pages, cut, naming, tree, directory, sieve)
         await self._runner.down(plan, source.bucket, directory, tree, resumes=resumes)
 
     # Across
