@@ -44,7 +44,7 @@ from sealift.plan import (
     random_name,
     tree_prefix,
 )
-from sealift.planning import Sieve, Planner
+from sealift.planning import Planner, Sieve
 from sealift.remote import Pages, Remote
 from sealift.retry import Retrier
 from sealift.runner import Runner
