@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -208,6 +209,17 @@ async def test_case_39_a_dead_address_is_passed_over(
         pool._lookup._turn = 0
         assert await get(pool) == len(BODY)
         assert pool.connect_count == 2
+
+
+async def test_case_39_an_address_that_never_answers_leaves_the_next_time_enough(
+    server: FaultServer, certificate: Certificate
+) -> None:
+    with socket.create_server(("127.0.0.9", server.port)):  # accepts, and never speaks TLS
+        async with open_pool(server, certificate, deadlines=Deadlines(connect=2.0)) as pool:
+            pool._lookup._addresses = ["127.0.0.1", "127.0.0.9"]
+            pool._lookup._expires = float("inf")
+            assert await get(pool) == len(BODY)
+            assert pool.connect_count == 2
 
 
 async def test_many_addresses_leave_the_first_time_enough(
