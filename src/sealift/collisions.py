@@ -6,8 +6,6 @@ in the order of their UTF-8 bytes, so the first of two is always the same one: i
 
 from __future__ import annotations
 
-import unicodedata
-
 from sealift.errors import UnsafeNameError
 
 
@@ -60,5 +58,9 @@ class Collisions:
             self._files[path] = name
 
     def _fold(self, name: str) -> str:
-        folded = unicodedata.normalize("NFC", name) if self._folds_form else name
+        folded = name
+        if self._folds_form:
+            from unicodedata import normalize  # here: few runs need it
+
+            folded = normalize("NFC", name)
         return folded.casefold() if self._folds_case else folded

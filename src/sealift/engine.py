@@ -42,7 +42,7 @@ from sealift.plan import (
     random_name,
     tree_prefix,
 )
-from sealift.planning import LeaveOut, Planner
+from sealift.planning import Planner, Sieve
 from sealift.remote import Pages, Remote
 from sealift.retry import Retrier
 from sealift.runner import Runner
@@ -162,11 +162,11 @@ class Engine:
         tree = replace(tree, durability=tree.durability or Durability.DIR)
         pages, cut = await self._remote.find(source)
         if pages is not None:
-            leave_out = None
+            sieve = None
             if resume and naming is Naming.KEEP:
-                leave_out = await self._missing(source, cut, destination)
+                sieve = await self._missing(source, cut, destination)
             await self._down_tree(
-                source, pages, cut, destination, naming, tree, leave_out, resumes=resume
+                source, pages, cut, destination, naming, tree, sieve, resumes=resume
             )
             return
         name = source.name.rsplit("/", 1)[-1]
@@ -270,7 +270,7 @@ class Engine:
         """The policy of attempts."""
         return self._session.retrier
 
-    async def _missing(self, source: Location, cut: str, directory: str) -> LeaveOut:
+    async def _missing(self, source: Location, cut: str, directory: str) -> Sieve:
         """Leaves out of pages what is below `directory` already."""
         from sealift.present import Present  # here, as what only some commands need
 
@@ -328,11 +328,11 @@ class Engine:
         directory: str,
         naming: Naming,
         tree: TreeOptions,
-        leave_out: LeaveOut | None = None,
+        sieve: Sieve | None = None,
         *,
         resumes: bool = True,
     ) -> None:
-        plan = self._planner.downloads(source, pages, cut, naming, tree, directory, leave_out)
+        plan = self._planner.downloads(source, pages, cut, naming, tree, directory, sieve)
         await self._runner.down(plan, source.bucket, directory, tree, resumes=resumes)
 
     # Across

@@ -25,8 +25,8 @@ from sealift.remote import Pages
 from sealift.runner import Plan
 
 T = TypeVar("T")
-# Leaves out of pages what need not move.
-LeaveOut = Callable[[Pages], Pages]
+# Holds objects of pages back.
+Sieve = Callable[[Pages], Pages]
 
 # Files looked at in one go: what has been planned before the first reply goes up with Content-MD5.
 WALK_BATCH = 64
@@ -66,17 +66,17 @@ class Planner:
         naming: Naming,
         tree: TreeOptions,
         directory: str,
-        leave_out: LeaveOut | None = None,
+        sieve: Sieve | None = None,
     ) -> Plan:
         """The objects of `pages`, which lie below `source`; their names lose `cut`.
 
         Those that cannot stand side by side below `directory` fail here, the first of two apart.
-        Of the others `leave_out` drops those that need not move.
+        Of the others `sieve` holds those back that need not move.
         """
         keeps_names = naming is Naming.KEEP
         collisions = await self.collisions(directory) if keeps_names else None
         fit = self._fit(source, pages, cut, tree, collisions)
-        async for page in fit if leave_out is None else leave_out(fit):
+        async for page in fit if sieve is None else sieve(fit):
             yield self._planned([download_job(source.bucket, found, cut, naming) for found in page])
         self._reporter.emit(PlanComplete())
 

@@ -160,7 +160,7 @@ async def test_case_23_a_server_that_seals_nothing_keeps_nothing(site: Site) -> 
     assert set(counts(site).values()) == {1}
 
 
-async def test_expired_credentials_are_renewed_amid_a_batch(
+async def test_case_38_expired_credentials_are_renewed_amid_a_batch(
     site: Site, credentials_file: Path
 ) -> None:
     def expire() -> None:
@@ -265,9 +265,10 @@ async def test_a_server_that_is_gone_ends_all_in_one_budget(site: Site) -> None:
     assert asyncio.get_running_loop().time() - began < 10
     assert len(site.record.finished) == 3
     assert all(isinstance(error, ObjectError) for error in site.record.failed.values())
-    attempts = [error.attempts for error in site.record.failed.values()]
-    # The first one gives up a wait before the budget ends: the second one may begin within it.
-    assert sorted(attempts)[:-2] == [1] * (len(attempts) - 2)
+    # The first uses the budget up, but for the last moment: the next one may have that.
+    *alone, second, _ = sorted(error.attempts for error in site.record.failed.values())
+    assert set(alone) == {1}
+    assert second <= 3
 
 
 async def test_a_tally_adds_up(site: Site) -> None:

@@ -218,7 +218,7 @@ async def test_a_listing_that_stalls_removes_nothing(site: Site) -> None:
     assert len(objects(site)) == len(NAMES)
 
 
-async def test_a_page_without_objects_is_not_the_last(site: Site) -> None:
+async def test_case_40_a_page_without_objects_is_not_the_last(site: Site) -> None:
     store(site, dict.fromkeys(NAMES, b"x"))
     here = make(site.directory / "tree", dict.fromkeys(NAMES, b"x"))
 

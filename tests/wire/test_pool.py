@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -212,6 +213,17 @@ async def test_case_39_a_dead_address_is_passed_over(
         assert pool.connect_count == 2
 
 
+async def test_case_39_an_address_that_never_answers_leaves_the_next_time_enough(
+    server: FaultServer, certificate: Certificate
+) -> None:
+    with socket.create_server(("127.0.0.9", server.port)):  # accepts, and never speaks TLS
+        async with open_pool(server, certificate, deadlines=Deadlines(connect=2.0)) as pool:
+            pool._lookup._addresses = ["127.0.0.1", "127.0.0.9"]
+            pool._lookup._expires = float("inf")
+            assert await get(pool) == len(BODY)
+            assert pool.connect_count == 2
+
+
 async def test_many_addresses_leave_the_first_time_enough(
     server: FaultServer, certificate: Certificate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -331,7 +343,7 @@ async def test_a_proxy_that_cannot_reach_the_server(certificate: Certificate) ->
     assert caught.value.cause is Cause.CONNECT
 
 
-async def test_certificates_are_checked_through_a_proxy(
+async def test_case_29_certificates_are_checked_through_a_proxy(
     server: FaultServer, stranger: Certificate
 ) -> None:
     with ConnectProxy() as running:

@@ -44,7 +44,9 @@ def frame_of(console: LiveConsole, clock: Any, width: int, height: int) -> list[
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
-def test_frame(width: int, height: int, clock: Any, make_job: Callable[..., Job]) -> None:
+def test_case_35_a_frame_of_names_that_a_terminal_would_obey(
+    width: int, height: int, clock: Any, make_job: Callable[..., Job]
+) -> None:
     console = live(clock)
     console._frame = Frame("restore s3://b/ to tmp/", Meter(clock.now))
     jobs = [make_job(f"dir/\x1b[31m{'x' * 90}-{n}.raw", (n + 1) * GiB) for n in range(8)]
@@ -143,7 +145,9 @@ def test_pack() -> None:
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
-def test_whole_run(width: int, height: int, clock: Any, make_job: Callable[..., Job]) -> None:
+def test_case_35_a_whole_run_on_a_terminal(
+    width: int, height: int, clock: Any, make_job: Callable[..., Job]
+) -> None:
     console = live(clock, width, height)
     job = make_job("[bold]x[/bold]\x1b]0;title\x07", GiB)
     with console:

@@ -77,7 +77,7 @@ def test_does_not_grow_when_called_again() -> None:
     assert sum(isinstance(entry, module._NoDebug) for entry in filters) <= 1
 
 
-def test_redirects_are_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_case_28_redirects_are_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[dict[str, Any]] = []
 
     class Inner:
