@@ -6,6 +6,7 @@ import argparse
 import logging
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -28,8 +29,17 @@ _TIMEOUT = 75.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0 when sealift passes every row that it is put to."""
+    """0 when sealift passes every row that it is put to; an interrupt lets the row end first."""
     options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return _run(options)
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+
+
+def _run(options: argparse.Namespace) -> int:
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it tells of clients that are gone
     clients, versions = _ready(options.clients)
     rows = [row for row in ROWS if not options.cases or row.case in options.cases]
