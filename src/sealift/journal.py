@@ -121,8 +121,10 @@ class Journal:
             self._connection = connect(path)
             self._connection.execute("PRAGMA synchronous = OFF")
             self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute(_SCHEMA)
-            _insert(self._connection, [run_row(self._run)])
+            with self._connection:
+                self._connection.execute("BEGIN IMMEDIATE")
+                self._connection.execute(_SCHEMA)
+                _insert(self._connection, [run_row(self._run)])
             self._is_begun = True
 
         translated(path, begin)
