@@ -112,7 +112,11 @@ class Journal:
         def begin() -> None:
             self._unsynced = _with_missing(directory)
             os.makedirs(directory, 0o700, exist_ok=True)
-            lock = take_lock(path)
+            try:
+                lock = take_lock(path)
+            except OSError:
+                remove(path)
+                raise
             if lock is None:
                 raise JournalError("another run has this name")
             self._lock = lock

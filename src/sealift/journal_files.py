@@ -58,9 +58,12 @@ def take_lock(path: str) -> int | None:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         ours, theirs = os.fstat(fd), os.stat(name)
-    except OSError:  # it is held, or whoever held it has removed it
+    except (BlockingIOError, FileNotFoundError):  # it is held, or whoever held it has removed it
         os.close(fd)
         return None
+    except OSError:
+        os.close(fd)
+        raise
     if (ours.st_dev, ours.st_ino) != (theirs.st_dev, theirs.st_ino):
         os.close(fd)
         return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import random
 import re
@@ -235,7 +237,6 @@ def test_the_directory_may_have_any_name(tmp_path: Path, name: str | bytes) -> N
 
 
 def test_without_a_home_there_is_no_journal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", "relative")
     monkeypatch.setattr("sealift.journal.state_directory", lambda: None)
     with pytest.raises(JournalError, match="no home"):
         Journal(None, run_record()).open()
@@ -1091,6 +1092,69 @@ with dead_runs(sys.argv[1], damaged) as found:
         out, _ = child.communicate()
     assert out.startswith("0 ['the journal")
     assert "cannot be used: unable to open" in out
+    assert state.only().uploads == [upload(0)]
+
+
+FAILING = """
+import sqlite3, sys, urllib.parse
+from sealift.errors import JournalError
+from sealift.journal import Journal, dead_runs
+from sealift.records import Ended, RunRecord
+journal = Journal(sys.argv[1], RunRecord(sys.argv[2], 1.5, (), "/", sys.argv[3], None))
+try:
+    journal.open()
+    print("opened")
+    journal.write([Ended("x")], durable=True)
+    print("durable")
+except JournalError as error:
+    print(error.message)
+journal.close(finished=True)
+damaged = []
+with dead_runs(sys.argv[1], damaged) as found:
+    print(len(found), *damaged)
+"""
+
+
+@pytest.mark.parametrize(
+    ("inject", "reason", "step"),
+    [
+        ("flock:error=ENOLCK", "No locks available", 0),
+        ("fsync,fdatasync:error=EIO", "disk I/O error", 1),
+        ("pwrite64:error=ENOSPC", "full", 0),
+    ],
+)
+def test_what_the_system_refuses(state: State, inject: str, reason: str, step: int) -> None:
+    """A lock that cannot be had is not one that is held; what is not synced is not durable."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    state.directory.mkdir(parents=True)
+    done = subprocess.run(
+        ["strace", "-f", "-qq", "-o", "/dev/null", "-P", str(state.directory),
+         *(word for suffix in (".sqlite3", ".sqlite3-wal", ".sqlite3-journal", ".lock")
+           for word in ("-P", str(state.file(suffix=suffix)))),
+         "-e", f"inject={inject}", sys.executable, "-c", FAILING, state.text, TOKENS[0], SCOPE],
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    *steps, last = done.stdout.splitlines()
+    assert steps[:-1] == ["opened"][:step]
+    assert reason in steps[-1]
+    assert last == "0"
+    assert state.names() == []
+
+
+def test_a_dead_run_whose_lock_cannot_be_had_is_told(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state.leave(UploadPlanned(upload(0)))
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", refuse)
+        found, damaged = state.found()
+    assert found == []
+    assert ["No locks available" in note for note in damaged] == [True]
     assert state.only().uploads == [upload(0)]
 
 
