@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -401,3 +402,27 @@ async def test_a_journal_that_cannot_be_written_ends_itself_not_the_run(
 
     assert site.record.finished == {"x"}
     assert any("journal" in note for note in site.record.notes)
+
+
+async def test_a_journal_whose_disk_fills_ends_itself_not_the_run(
+    site: Site, tiny_disk: Path
+) -> None:
+    filler = tiny_disk / "filler"
+    state = str(tiny_disk / "state")
+    site.file("source", LARGE)
+    site.server.script(Match(operation="UploadPart", part=1), Do(lambda: fill(filler)))
+
+    await put(site, state)
+
+    assert site.record.finished == {"x"}
+    assert site.body("x") == LARGE
+    assert not site.server.uploads
+    told = [note for note in site.record.notes if "nothing can go on with this run" in note]
+    assert len(told) == 1
+    os.unlink(filler)
+    assert left_over(state) == []
+    assert os.listdir(tiny_disk / "state" / "journal") == []
+
+
+def fill(filler: Path) -> None:
+    filler.write_bytes(bytes(shutil.disk_usage(filler.parent).free))
