@@ -121,9 +121,13 @@ class Journal:
         def begin() -> None:
             self._unsynced = _with_missing(directory)
             os.makedirs(directory, 0o700, exist_ok=True)
-            # Another run may take it for one that is left over, and remove it.
-            locks = (take_lock(path) for _ in range(LOCK_TRIES))
-            lock = next((lock for lock in locks if lock is not None), None)
+            try:
+                # Another run may take it for one that is left over, and remove it.
+                locks = (take_lock(path) for _ in range(LOCK_TRIES))
+                lock = next((lock for lock in locks if lock is not None), None)
+            except OSError:
+                remove(path)
+                raise
             if lock is None:
                 raise JournalError(
                     "cannot lock the journal", hint="does the file system have locks?"

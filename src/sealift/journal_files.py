@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+import struct
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -35,7 +36,6 @@ _SELECT = "SELECT kind, name, number, data, crc FROM entry"
 # https://www.sqlite.org/fileformat2.html#the_write_ahead_log
 _LOG_HEADER_SIZE = 32
 _FRAME_HEADER_SIZE = 24
-_PAGE_SIZES = {1 << power for power in range(9, 17)}
 
 
 class DamagedError(JournalError):
@@ -65,9 +65,12 @@ def take_lock(path: str) -> int | None:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         ours, theirs = os.fstat(fd), os.stat(name)
-    except OSError:  # it is held, or whoever held it has removed it
+    except (BlockingIOError, FileNotFoundError):  # it is held, or whoever held it has removed it
         os.close(fd)
         return None
+    except OSError:
+        os.close(fd)
+        raise
     if (ours.st_dev, ours.st_ino) != (theirs.st_dev, theirs.st_ino):
         os.close(fd)
         return None
@@ -141,7 +144,7 @@ def read_dead(path: str) -> Content | None:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         ((table_count,),) = connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
         content = _content(connection) if table_count else None
-        is_cut = _frame_count(connection) < _committed_count(log)
+        is_cut = _frame_count(connection) < _settled_count(log)
         if content is None:
             if is_cut:
                 raise DamagedError(f"nothing is left of the journal {path}")
@@ -225,21 +228,32 @@ def _read_log(path: str) -> bytes:
         return b""
 
 
-def _committed_count(log: bytes) -> int:
-    """How many frames a log should have, up to its last commit, as its salts tell; 0 for no log.
+def _settled_count(log: bytes) -> int:
+    """How many frames a log should have at least: up to its last commit but one, as its salts tell.
 
-    Frames with other salts are of an earlier use of the file. When the first one is, something is
-    damaged: 1 at least.
+    The very last may have been under way when the process was killed. Frames with other salts are
+    of an earlier use of the file. 1 when the header is damaged: then nothing of it can be used.
     """
-    page_size = int.from_bytes(log[8:12], "big")
-    if page_size not in _PAGE_SIZES:
-        return int(len(log) > _LOG_HEADER_SIZE)
-    step = _FRAME_HEADER_SIZE + page_size
+    if len(log) <= _LOG_HEADER_SIZE:
+        return 0
+    if not _is_header(log[:_LOG_HEADER_SIZE]):
+        return 1
+    step = _FRAME_HEADER_SIZE + int.from_bytes(log[8:12], "big")
     salts = log[16:24]
-    count = 0
-    for number, start in enumerate(range(_LOG_HEADER_SIZE, len(log) - step + 1, step), 1):
-        if log[start + 8 : start + 16] != salts:
-            count = max(count, int(number == 1))
-        elif any(log[start + 4 : start + 8]):
-            count = number
-    return count
+    commits = [
+        number
+        for number, start in enumerate(range(_LOG_HEADER_SIZE, len(log) - step + 1, step), 1)
+        if log[start + 8 : start + 16] == salts and any(log[start + 4 : start + 8])
+    ]
+    return commits[-2] if len(commits) > 1 else 0
+
+
+def _is_header(header: bytes) -> bool:
+    """Whether its checksum, of the numbers before it, is right."""
+    order = ">" if header[3] & 1 else "<"
+    numbers = struct.unpack(f"{order}6I", header[:24])
+    first = second = 0
+    for even, odd in zip(numbers[::2], numbers[1::2], strict=True):
+        first = (first + even + second) & 0xFFFFFFFF
+        second = (second + odd + first) & 0xFFFFFFFF
+    return (first, second) == struct.unpack(">2I", header[24:])

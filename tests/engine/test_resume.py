@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -440,3 +441,27 @@ async def test_what_the_same_command_needs_no_more_is_undone(
     is_same = words == ("the", "same")
     assert sorted(left_over(state)) == ([] if is_same else ["p/large", "q/large"])
     assert len(site.server.uploads) == len(site.left_behind()) == (0 if is_same else 1)
+
+
+async def test_a_journal_whose_disk_fills_ends_itself_not_the_run(
+    site: Site, tiny_disk: Path
+) -> None:
+    filler = tiny_disk / "filler"
+    state = str(tiny_disk / "state")
+    site.file("source", LARGE)
+    site.server.script(Match(operation="UploadPart", part=1), Do(lambda: fill(filler)))
+
+    await put(site, state)
+
+    assert site.record.finished == {"x"}
+    assert site.body("x") == LARGE
+    assert not site.server.uploads
+    told = [note for note in site.record.notes if "nothing can go on with this run" in note]
+    assert len(told) == 1
+    os.unlink(filler)
+    assert left_over(state) == []
+    assert os.listdir(tiny_disk / "state" / "journal") == []
+
+
+def fill(filler: Path) -> None:
+    filler.write_bytes(bytes(shutil.disk_usage(filler.parent).free))
