@@ -177,7 +177,7 @@ async def test_what_was_added_is_written_before_long(
         for number in range(3):
             site.ledger.add(planned(number))
             with anyio.fail_after(5):
-                await until(lambda number=number: number in site.store.numbers(durable=False))
+                await until(lambda number=number: number in site.store.numbers())
         group.cancel_scope.cancel()
     assert site.store.numbers() == [0, 1, 2]
     await site.ledger.finish(finished=True)
