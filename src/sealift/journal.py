@@ -121,7 +121,11 @@ class Journal:
                 raise JournalError("another run has this name")
             self._lock = lock
             self._path = path
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            try:
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            except FileExistsError:  # it is another's, and stays
+                self._path = ""
+                raise
             self._connection = connect(path)
             self._connection.execute("PRAGMA synchronous = OFF")
             self._connection.execute("PRAGMA journal_mode = WAL")
@@ -182,11 +186,12 @@ class Journal:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         for name in self._unsynced:
-            directory = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+            with suppress(PermissionError):  # one above ours that we may only go through
+                directory = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                try:
+                    os.fsync(directory)
+                finally:
+                    os.close(directory)
         self._is_durable = True
 
     def release(self, name: str) -> None:
@@ -218,7 +223,7 @@ class Journal:
             self._connection.close()
             self._connection = None
         if self._lock >= 0:
-            if finished or not self._is_begun:
+            if self._path and (finished or not self._is_begun):
                 remove(self._path)
             os.close(self._lock)
             self._lock = -1

@@ -1167,14 +1167,24 @@ def test_a_file_where_the_directory_should_be(tmp_path: Path) -> None:
         pass
 
 
-def test_a_failed_run_gives_its_lock_back(state: State) -> None:
-    """It has written nothing, so nothing of it stays."""
-    state.directory.mkdir(parents=True)
-    state.file().write_bytes(b"in the way")
+def test_a_journal_in_the_way_stays(state: State) -> None:
+    state.leave(UploadPlanned(upload(0)))
     journal = Journal(state.text, run_record())
     with pytest.raises(JournalError, match="File exists"):
         journal.open()
-    journal.close(finished=False)
-    assert state.names() == []
-    again = state.open()
-    again.close(finished=True)
+    assert state.found() == ([], [])
+    journal.close(finished=True)
+    assert state.only().uploads == [upload(0)]
+
+
+def test_a_directory_above_that_cannot_be_read(open_path: Path) -> None:
+    """It may be gone through, and so it is."""
+    outer = open_path / "outer"
+    (outer / "home").mkdir(parents=True)
+    outer.chmod(0o711)
+    (outer / "home").chmod(0o733)
+    state = State(outer / "home" / "state")
+    code = AS_NOBODY.replace("journal.close(", "journal.write([], durable=True)\njournal.close(", 1)
+    with start(code, state.text, TOKENS[0], SCOPE) as child:
+        out, _ = child.communicate()
+    assert (child.returncode, out.splitlines()[:2]) == (0, ["opened 0", "0 []"])
