@@ -134,7 +134,11 @@ class Journal:
                 )
             self._lock = lock
             self._path = path
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            try:
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            except FileExistsError:  # it is another's, and stays
+                self._path = ""
+                raise
             self._connection = connect(path)
             self._connection.execute("PRAGMA synchronous = OFF")
             self._connection.execute("PRAGMA journal_mode = WAL")
@@ -197,11 +201,12 @@ class Journal:
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGE_COUNT}")
         for name in self._unsynced:
-            directory = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+            with suppress(PermissionError):  # one above ours that we may only go through
+                directory = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                try:
+                    os.fsync(directory)
+                finally:
+                    os.close(directory)
         self._is_durable = True
 
     def release(self, name: str) -> None:
@@ -231,7 +236,7 @@ class Journal:
             self._connection.close()
             self._connection = None
         if self._lock >= 0:
-            if finished or not self._is_begun:
+            if self._path and (finished or not self._is_begun):
                 remove(self._path)
             os.close(self._lock)
             self._lock = -1

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from tests.unit.journals import State
 
 from sealift.keys import CustomerKey
 
@@ -15,3 +18,9 @@ def anyio_backend() -> str:
 @pytest.fixture
 def customer_key() -> CustomerKey:
     return CustomerKey(RAW)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> State:
+    """A state directory for journals."""
+    return State(tmp_path / "state")
