@@ -230,7 +230,10 @@ def live_upload_ids(directory: str | None) -> set[str]:
     ids: set[str] = set()
     place = _journal_directory(directory)
     for path in _files(place):
-        lock = _take_lock(path)
+        try:
+            lock = _take_lock(path)
+        except OSError as error:
+            raise _trouble(place, error) from None
         if lock is not None:
             os.close(lock)
             continue
@@ -267,15 +270,18 @@ def _files(directory: str) -> list[str]:
 
 
 def _take_lock(path: str) -> int | None:
-    """The lock of the run whose file is `path`; None while the run is alive."""
+    """The lock of the run whose file is `path`; None while the run is alive. OSError."""
     name = path.removesuffix(SUFFIX) + LOCK_SUFFIX
     fd = os.open(name, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         ours, theirs = os.fstat(fd), os.stat(name)
-    except OSError:  # it is held, or whoever held it has removed it
+    except (BlockingIOError, FileNotFoundError):  # held, or whoever held it has removed it
         os.close(fd)
         return None
+    except OSError:
+        os.close(fd)
+        raise
     if (ours.st_dev, ours.st_ino) != (theirs.st_dev, theirs.st_ino):
         os.close(fd)
         return None
