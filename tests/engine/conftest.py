@@ -148,29 +148,43 @@ class Site:
             await engine.get(Location("bucket", name), str(self.directory / "out"))
         return self.record
 
-    def run(self, *words: object, launcher: Sequence[str] = (), **variables: str) -> Ended:
-        """Run a command line in a process of its own, with `--json`."""
+    def start(
+        self, *words: object, launcher: Sequence[str] = (), **variables: str
+    ) -> subprocess.Popen[str]:
+        """Start a command line in a process of its own, with `--json`."""
         lines = CUSTOMER_KEY.env_lines().splitlines()
         environment = {
             **os.environ,
             **dict(line.split("=", 1) for line in lines),
             "AWS_ENDPOINT_URL": self.server.endpoint_url,
             "AWS_CA_BUNDLE": str(self.certificate.ca_file),
+            # Enough to start without botocore.
+            "AWS_ACCESS_KEY_ID": "AK",
+            "AWS_SECRET_ACCESS_KEY": "SK",
+            "AWS_REGION": "eu-west-1",
             **variables,
         }
-        ended = subprocess.run(
+        return subprocess.Popen(
             [*launcher, sys.executable, "-m", "sealift", *map(str, words), "--json"],
             cwd=self.directory,
             env=environment,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=60,
-            check=False,
         )
-        assert "Traceback" not in ended.stderr, ended.stderr
-        events = [json.loads(line) for line in ended.stdout.splitlines()]
-        return Ended(ended.returncode, events, ended.stderr)
+
+    def run(self, *words: object, launcher: Sequence[str] = (), **variables: str) -> Ended:
+        """Run a command line in a process of its own; see `start`."""
+        with self.start(*words, launcher=launcher, **variables) as child:
+            try:
+                out, err = child.communicate(timeout=60)
+            except BaseException:
+                child.kill()
+                raise
+        assert "Traceback" not in err, err
+        events = [json.loads(line) for line in out.splitlines()]
+        return Ended(child.returncode, events, err)
 
     @property
     def out(self) -> Path:

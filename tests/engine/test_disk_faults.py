@@ -128,6 +128,15 @@ def test_case_37_a_state_directory_that_cannot_be_used_does_not_stop_a_run(site:
     assert all("Permission denied" in note for note in ended.notes)
 
 
+def test_case_37_a_state_directory_that_cannot_be_locked_does_not_stop_a_run(site: Site) -> None:
+    store(site, SMALL)
+    ended = site.run("restore", "s3://bucket", "back", launcher=failing("flock", "1+"))
+    assert (ended.status, ended.done) == (0, SMALL.keys())
+    (note,) = ended.notes
+    assert "without the journal" in note
+    assert "Input/output error" in note
+
+
 async def test_case_36_a_state_directory_that_fills_up_does_not_stop_a_run(
     site: Site, tiny_disk: Path
 ) -> None:

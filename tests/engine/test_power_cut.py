@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import itertools
+import json
 import os
 import random
 import subprocess
@@ -110,7 +111,10 @@ def _make(image: Path, size: int) -> Path:
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
+def disk(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AK")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "SK")
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
     with Disk(tmp_path) as disk:
         yield disk
 
@@ -186,6 +190,28 @@ async def test_case_14_what_was_reported_done_survives_a_power_cut(
     assert len(record.cuts) == 7
     for cut, done in record.cuts:
         assert_kept(disk, cut, objects, older, done)
+
+
+def test_case_14_what_a_process_has_told_to_be_done_survives_a_power_cut(
+    site: Site, disk: Disk
+) -> None:
+    """Cuts while the command line goes on, each when its output has told so much."""
+    objects, older = store(site, disk, 300)
+    counts = random.Random(3).sample(range(1, len(objects)), 5)
+    cuts: list[tuple[Path, set[str]]] = []
+    done: set[str] = set()
+    with site.start("restore", "s3://bucket", disk.root / "back") as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            event = json.loads(line)
+            if event["event"] == "done":
+                done.add(event["name"])
+                if len(done) in counts:
+                    cuts.append((disk.cut(), set(done)))
+    assert (child.returncode, done) == (0, set(objects))
+    assert len(cuts) == len(counts)
+    for cut, told in cuts:
+        assert_kept(disk, cut, objects, older, told)
 
 
 async def test_case_14_a_power_cut_at_any_step_leaves_whole_files(

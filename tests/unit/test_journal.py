@@ -17,7 +17,6 @@ from tests.unit.journals import (
     OTHER_SCOPE,
     SCOPE,
     TOKENS,
-    WORDS,
     State,
     created,
     download,
