@@ -60,7 +60,8 @@ def uploads(server: FaultServer) -> Callable[..., UploadRecord]:
 def leave(*changes: Change, token: str = TOKENS[0], keep_open: bool = False, **run: Any) -> Journal:
     """A run that wrote `changes` and is over, or goes on."""
     record = RunRecord(token, time.time(), ("cp", "a", "s3://bucket/"), os.getcwd(), "", None)
-    journal = Journal(None, record._replace(**run))
+    record = record._replace(**run)
+    journal = Journal(None, record._replace(aim=record.words))
     journal.open()
     journal.write(changes, durable=True)
     if not keep_open:

@@ -133,7 +133,7 @@ def test_case_37_a_state_directory_that_cannot_be_locked_does_not_stop_a_run(sit
     ended = site.run("restore", "s3://bucket", "back", launcher=failing("flock", "1+"))
     assert (ended.status, ended.done) == (0, SMALL.keys())
     (note,) = ended.notes
-    assert "without the journal" in note
+    assert "nothing can go on with this run" in note
     assert "Input/output error" in note
 
 
