@@ -247,18 +247,31 @@ def dialect() -> Dialect:
 
 
 @pytest.fixture
-def credentials_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only AWS settings there are."""
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The only AWS settings there are; so simple that botocore has no part in it."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE",
                  "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_CA_BUNDLE", "AWS_REGION",
                  "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"):  # fmt: skip
         monkeypatch.delenv(name, raising=False)
-    file = tmp_path / "credentials"
-    write_credentials(file, "TOKEN-1")
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AK")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "SK")
+
+
+@pytest.fixture
+def credentials_file(
+    settings: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:
+    """Credentials that botocore reads, and may read again."""
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    file = tmp_path / "credentials"
+    write_credentials(file, "TOKEN-1")
     return file
 
 
@@ -271,7 +284,10 @@ def write_credentials(file: Path, token: str) -> None:
 
 @pytest.fixture
 def site(
-    certificate: Certificate, dialect: Dialect, credentials_file: Path, tmp_path: Path
+    certificate: Certificate,
+    dialect: Dialect,
+    settings: None,
+    tmp_path: Path,
 ) -> Iterator[Site]:
     directory = tmp_path / "files"
     directory.mkdir()

@@ -39,6 +39,8 @@ from sealift.errors import (
 from sealift.events import Failed, Finished, Started, Tally
 from sealift.files.target import Target, TargetFile
 from sealift.memory import Memory
+from sealift.model import Durability
+from sealift.options import TreeOptions
 from sealift.schedule import BATCH_COUNT
 
 from .conftest import BAD, BATCH_NAMES, LARGE, Site, assert_accounted, write_credentials
@@ -73,7 +75,8 @@ async def get_tree(
 ) -> Engine:
     """One worker, so that the first batch is a large one and everything has an order."""
     async with site.engine(**{"concurrency": 1, **changes}) as engine:
-        await engine.copy("s3://bucket/", str(directory or site.out))
+        tree = TreeOptions(durability=Durability.DIR)
+        await engine.copy("s3://bucket/", str(directory or site.out), tree)
     if changes.get("concurrency", 1) == 1:
         assert all(isinstance(event, Started) for event in site.record.jobs()[:10])
     assert_accounted(site, set(names or BATCH_NAMES))

@@ -106,7 +106,7 @@ async def test_case_10_a_lost_reply_then_no_such_upload(site: Site) -> None:
         (IN_PROGRESS, 8, 1, True),
         (Complete200Error(), 8, 1, True),
         (Complete200Empty(), 3, 1, True),
-        (Status(400, "InvalidPart"), 1, 1, False),
+        (Status(400, "MalformedXML"), 1, 1, False),
         (Status(404, "NoSuchUpload"), 1, 2, True),  # the whole is sent once more
     ],
     ids=["in progress", "error under 200", "empty", "refused", "gone"],

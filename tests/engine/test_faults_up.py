@@ -244,6 +244,7 @@ async def test_case_38_expired_credentials_are_read_anew(
     assert_signed(last)
 
 
+@pytest.mark.usefixtures("credentials_file")
 async def test_case_38_credentials_that_stay_expired_fail(site: Site) -> None:
     site.server.script(PUT, Do(lambda: site.server.expired_tokens.add("TOKEN-1")))
     await site.put("x", SMALL)

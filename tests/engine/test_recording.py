@@ -66,8 +66,11 @@ async def test_what_went_up_and_came_down(site: Site, state_home: Path, concurre
 
 
 async def test_single_objects(site: Site, state_home: Path) -> None:
-    await site.put("one", b"content", customer_key=None)
-    mtime_ns = (site.directory / "source").stat().st_mtime_ns
+    mtime_ns = 1_700_000_000 * 10**9  # long enough ago to prove something
+    path = site.file("source", b"content")
+    os.utime(path, ns=(mtime_ns, mtime_ns))
+    async with site.engine(customer_key=None) as engine:
+        await engine.put(path, Location("bucket", "one"))
     assert recorded(site, state_home) == {"one": expected(site, "one", mtime_ns, None)}
     await site.put("one", b"other")
     await site.get("one")

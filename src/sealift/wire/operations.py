@@ -244,7 +244,8 @@ class ObjectClient:
 
     def _received(self, reply: Reply, span: ByteRange | None) -> Received:
         head = reply.head
-        if head.status == 412:
+        # No object of the size that was planned lacks the range (Ceph looks at it before If-Match).
+        if head.status == 412 or (head.status == 416 and span is not None):
             raise ObjectChangedError(REPLACED)
         if reply.error_body is not None:
             raise error_of("GetObject", reply, sealed=bool(self._seal))
