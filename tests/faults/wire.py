@@ -183,11 +183,19 @@ class Connection:
                 if stop.end is not None:
                     raise HangUp(stop.end)
                 await asyncio.sleep(stop.wait)
+                if self._is_alone():  # nobody waits for a request that was held up any more
+                    raise EOFError
             await self._read_into(chunks, request.body_length - stops_at)
         except (HangUp, OSError, EOFError, asyncio.CancelledError):
             self._desk.record(replace(request, body=b"".join(chunks)))
             raise
         return replace(request, body=b"".join(chunks))
+
+    def _is_alone(self) -> bool:
+        """Whether the peer has gone."""
+        reader = self._reader
+        is_closing = self._writer.transport.is_closing()
+        return reader.at_eof() or reader.exception() is not None or is_closing
 
     async def _read_into(self, chunks: list[bytes], size: int) -> None:
         while size:
