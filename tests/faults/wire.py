@@ -187,12 +187,20 @@ class Connection:
                 if stop.end is not None:
                     raise HangUp(stop.end)
                 await asyncio.sleep(stop.wait)
+                if self._is_alone():  # nobody waits for a request that was held up any more
+                    raise EOFError
             if stops_at < length:
                 await self._read_into(chunks, source, length - stops_at)
         except (HangUp, OSError, EOFError, asyncio.CancelledError):
             self._desk.record(replace(request, body=b"".join(chunks)))
             raise
         return unwrapped(replace(request, body=b"".join(chunks)))
+
+    def _is_alone(self) -> bool:
+        """Whether the peer has gone."""
+        reader = self._reader
+        is_closing = self._writer.transport.is_closing()
+        return reader.at_eof() or reader.exception() is not None or is_closing
 
     async def _read_into(self, chunks: list[bytes], source: Source, size: float) -> None:
         while size:

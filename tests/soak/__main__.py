@@ -44,10 +44,13 @@ def _soak(name: str, seconds: float, seed: int, rate: float) -> int:
         soak = Soak(server, directory, seed, rate=rate)
         try:
             soak.run(seconds)
-        except Broken as reason:
-            print(f"{soak.summary}\nBROKEN: {reason}\nseed {seed}, kept: {directory}", flush=True)
+        except BaseException as reason:
+            print(f"seed {seed}, kept: {directory}", flush=True)
+            if not isinstance(reason, Broken):  # a mistake of the soak, or Ctrl-C
+                raise
+            print(f"{soak.summary}\nBROKEN: {reason}", flush=True)
             return 1
-    print(soak.summary, flush=True)
+    print(f"{soak.summary}\n  lost 0", flush=True)
     shutil.rmtree(directory)
     return 0
 

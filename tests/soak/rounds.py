@@ -61,7 +61,6 @@ class Summary:
             f"  commands {self.commands.total()} ({_counted(self.commands)})",
             f"  kills    {self.kills.total()} ({_counted(self.kills)})",
             f"  compared {self.objects} objects, {self.bytes / 2**20:.0f} MiB",
-            "  lost 0",
         ]
         return "\n".join(lines)
 
@@ -81,8 +80,8 @@ class Soak:
         self._rate = rate
         self._server = server
         self._directory = directory
-        self._state = directory / "state"
-        self._work = directory / "work"
+        self.state = directory / "state"
+        self.work = directory / "work"
         self._storm = Storm(seed, 0.0, stall=PATIENCE)
         self.summary = Summary(server.name, seed)
 
@@ -90,15 +89,16 @@ class Soak:
         """Begin rounds for so long; raises Broken."""
         began = time.monotonic()
         try:
-            with self._open():
+            with self.open():
                 while time.monotonic() - began < seconds:
                     self._round()
         finally:
             self.summary.seconds = time.monotonic() - began
 
     @contextlib.contextmanager
-    def _open(self) -> Iterator[None]:
-        self._work.mkdir()
+    def open(self) -> Iterator[None]:
+        """A block with a bucket, a tree and a relay."""
+        self.work.mkdir()
         (self._directory / "tls").mkdir()
         certificate = Certificate.make(self._directory / "tls")
         boto: Boto
@@ -106,21 +106,21 @@ class Soak:
             contextlib.closing(connect(self._server)) as boto,
             Relay(certificate, self._server, storm=self._storm) as self._relay,
         ):
-            self._site = Site(self._server, boto, self._work)
-            boto.create_bucket(Bucket=self._site.bucket)
-            environment = self._site.environment(
+            self.site = Site(self._server, boto, self.work)
+            boto.create_bucket(Bucket=self.site.bucket)
+            environment = self.site.environment(
                 HOME=str(self._directory),
-                XDG_STATE_HOME=str(self._state),
+                XDG_STATE_HOME=str(self.state),
                 AWS_ENDPOINT_URL=self._relay.endpoint_url,
                 AWS_CA_BUNDLE=str(certificate.ca_file),
             )
             self._commands = Commands(
-                self._work,
+                self.work,
                 self._directory / "output",
                 environment,
                 lambda: self._relay.request_count,
             )
-            self._tree = Tree(self._work / "tree", self._chance)
+            self.tree = Tree(self.work / "tree", self._chance)
             try:
                 yield
             finally:
@@ -135,33 +135,33 @@ class Soak:
         storm.begin()
         storm.rate = chance.uniform(self._rate / 3, self._rate)
         is_unsealed = chance.random() < 0.25
-        self._tree.edit()
+        self.tree.edit()
         self._up(is_unsealed=is_unsealed)
-        self._check_bucket()
+        self.check_bucket()
         self._down(is_unsealed=is_unsealed)
-        self._check_left_over()
+        self.check_left_over()
         self.summary.rounds += 1
 
     def _up(self, *, is_unsealed: bool) -> None:
-        uri = self._site.uri(PREFIX)
+        uri = self.site.uri(PREFIX)
         if self._chance.random() < 0.2:
             self._carry_out("cp", "tree/", uri, is_unsealed=is_unsealed, edits=False)
         self._carry_out("sync", "tree", uri, "--delete", is_unsealed=is_unsealed, edits=True)
 
     def _down(self, *, is_unsealed: bool) -> None:
-        uri = self._site.uri(PREFIX)
+        uri = self.site.uri(PREFIX)
         kind = self._chance.choice(["restore", "cp", "sync"])
         if kind == "sync":
-            target = self._work / "mirror"
+            target = self.work / "mirror"
             if target.exists():
                 damage(target, self._chance)
             words = ["sync", uri, "mirror", "--delete"]
         else:
-            target = self._work / "back"
+            target = self.work / "back"
             shutil.rmtree(target, ignore_errors=True)
             words = [kind, uri, "back"]
         self._carry_out(*words, is_unsealed=is_unsealed, edits=False)
-        self._check_target(target)
+        self.check_target(target)
 
     def _carry_out(self, *words: str, is_unsealed: bool, edits: bool) -> None:
         """Run a command until it has its way.
@@ -179,7 +179,7 @@ class Soak:
                 ended = self._run(words, self._random_stop())
                 _check_stopped(ended)
                 if edits and self._chance.random() < 0.3:
-                    self._tree.edit()
+                    self.tree.edit()
             if self._chance.random() < 0.3 and self._jobs():
                 self._expect(self._commands.run("resume", patient=True), 0)
         self._expect(self._run(words, None), 0)
@@ -195,7 +195,7 @@ class Soak:
         if ended.failed.keys() != storm.unsealed.keys():
             raise Broken(f"{words}: {ended.failed} failed, for lack of echoes: {storm.unsealed}")
         written = {name for name, operations in storm.unsealed.items() if "PutObject" in operations}
-        if left := written.intersection(self._site.names()):
+        if left := written.intersection(self.site.names()):
             raise Broken(f"{words}: {left} may lie unsealed on the server")
 
     def _run(self, words: tuple[str, ...], stop: Stop | None) -> Ended:
@@ -223,16 +223,18 @@ class Soak:
                 f"{ended.failed} {ended.stderr[-2000:]}"
             )
 
-    def _check_bucket(self) -> None:
-        names = self._site.names()
-        found = {name.removeprefix(PREFIX): self._site.boto_get(name) for name in names}
+    def check_bucket(self) -> None:
+        """The bucket holds what the tree does."""
+        names = self.site.names()
+        found = {name.removeprefix(PREFIX): self.site.boto_get(name) for name in names}
         self._check_equal("the bucket", found)
 
-    def _check_target(self, target: Path) -> None:
+    def check_target(self, target: Path) -> None:
+        """A directory holds what the tree does."""
         self._check_equal(str(target), read_tree(target))
 
     def _check_equal(self, what: str, found: dict[str, bytes]) -> None:
-        wanted = read_tree(self._tree.root)
+        wanted = read_tree(self.tree.root)
         if found != wanted:
             differing = sorted(
                 name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name)
@@ -241,10 +243,11 @@ class Soak:
         self.summary.objects += len(found)
         self.summary.bytes += sum(map(len, found.values()))
 
-    def _check_left_over(self) -> None:
-        if uploads := self._site.uploads():
+    def check_left_over(self) -> None:
+        """Nothing is left of what was under way, and the customer key is nowhere."""
+        if uploads := self.site.uploads():
             raise Broken(f"unfinished uploads are left: {uploads}")
-        if temporary := list(self._work.rglob(".sealift-*")):
+        if temporary := list(self.work.rglob(".sealift-*")):
             raise Broken(f"temporary files are left: {temporary}")
         if jobs := self._jobs():
             raise Broken(f"runs are left in the journal: {jobs}")
@@ -254,14 +257,14 @@ class Soak:
 
     def _check_key(self) -> None:
         """The customer key is in no file, whatever wrote it."""
-        raw: bytes = self._site.seal["SSECustomerKey"]
+        raw: bytes = self.site.seal["SSECustomerKey"]
         forms = (
             raw,
             base64.b64encode(raw).rstrip(b"="),
             raw.hex().encode(),
             raw.hex().upper().encode(),
         )
-        for directory in (self._state, self._work, self._directory / "output"):
+        for directory in (self.state, self.work, self._directory / "output"):
             for path in directory.rglob("*"):
                 if path.is_file() and any(form in path.read_bytes() for form in forms):
                     raise Broken(f"the customer key is in {path}")

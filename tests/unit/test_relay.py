@@ -241,3 +241,15 @@ def test_missing_echoes_have_a_rate_of_their_own_and_are_noted(
 
     assert storm.unsealed == {"y": {"PutObject"}}
     assert relay.injected == {"no echo": 2}
+
+
+def test_a_request_that_was_held_up_does_not_arrive_when_its_client_has_gone(
+    relay: Relay, server: FaultServer, connection: http.client.HTTPSConnection
+) -> None:
+    relay.script(Match(operation="DeleteObject"), Stall("request", 0, 0.3))
+    connection.request("DELETE", "/bucket/x")
+    while not relay.injected:
+        time.sleep(0.01)
+    connection.close()
+    time.sleep(0.5)
+    assert ("bucket", "x") in server.objects
