@@ -15,7 +15,7 @@ size and ETag are those that LIST shows. `-` fits everything.
 | 7   | times       | object half, no mtime | -                        | ask, against its CRC |
 | 8   | times       | at most one half      | -                        | different            |
 | 9   | times       | none                  | file newer than object   | different            |
-| 10  | times       | none                  | file of a killed run     | ask                  |
+| 10  | times       | none                  | file since a killed run  | ask                  |
 | 11  | times       | none                  | -                        | same                 |
 
 Row 7: the file was too young for its mtime to prove anything (see `recorder`), or there was none.
@@ -23,7 +23,8 @@ Row 8: what changed since it was moved is different, however old it claims to be
 `aws s3 sync`: an upload is due when the file was written after the object was stored, a download
 when the file was written since (it was changed here; a file that was brought back has the time of
 its source, which is older than the object). Row 10: a run down that was killed may have written the
-file before the catalogue knew, and the object may have been replaced since by one of that size.
+file before the catalogue knew, and the object may have been replaced since by one of that size; the
+last request of a run up that was killed may have been served after the file was written again.
 
 Where the destination is an object, one that the entry says to be under another customer key than
 that of today is different, before all rows.

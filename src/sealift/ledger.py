@@ -206,9 +206,9 @@ class Ledger:
         return tokens, {found[-1].temporary for found in self._left.downloads.values()}
 
     def gap_since(self) -> float | None:
-        """When dead runs began to write below this run's root: the catalogue may lack their files.
+        """When dead runs began to write below this run's root, or, without one, to the bucket.
 
-        In seconds since the epoch; None when there were none.
+        The catalogue may lack what they have moved. In seconds since the epoch, None: no run.
         """
         runs = self._left.runs if self._left else []
         return min([run.started_at for run in runs if run.root == self.run.root], default=None)

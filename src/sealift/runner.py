@@ -72,13 +72,15 @@ class Runner:
         self._reporter = reporter
         self._pace = Pace(1, 0.0)
         self.gap_since: float | None = None
-        """Of the last run down, see `Ledger.gap_since`."""
+        """Of the last run up or down, see `Ledger.gap_since`."""
 
     async def up(self, plan: Plan, bucket: str, tree: TreeOptions, around: Around = _just) -> None:
         """Upload the files of `plan`."""
         objects = await self._session.objects(bucket)
         schedule = self._make_schedule(objects)
         ledger = self._make_ledger(objects)
+        await ledger.open()
+        self.gap_since = ledger.gap_since()
         resources = self._resources(objects, schedule, ledger)
         uploader = Uploader(
             resources,

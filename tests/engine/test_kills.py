@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -309,7 +310,31 @@ async def test_a_killed_sync_down_does_not_hide_that_an_object_was_replaced(
     assert (tmp_path / "target" / "x").read_bytes() == b"newer"
 
 
-def forget_and_leave_dead(site: Site, state: Path, target: str) -> None:
+@pytest.mark.anyio
+async def test_a_killed_sync_up_does_not_hide_that_the_file_was_written_since(
+    site: Site, tmp_path: Path
+) -> None:
+    """Its last request is served when the file is another already: times do not tell."""
+    state = tmp_path / "state"
+    site.file("tree/x", b"older")
+
+    async def sync() -> None:
+        async with site.engine(state_directory=str(state), words=("sync",)) as engine:
+            await engine.sync(str(site.directory / "tree"), "s3://bucket/p")
+
+    await sync()
+    forget_and_leave_dead(site, state, None)
+    site.file("tree/x", b"newer")
+    site.server.objects["bucket", "p/x"] = replace(
+        site.server.objects["bucket", "p/x"], modified=time.time() + 1
+    )
+
+    await sync()
+
+    assert site.body("p/x") == b"newer"
+
+
+def forget_and_leave_dead(site: Site, state: Path, target: str | None) -> None:
     """As if the sync before had been killed when its file had its name: no entry, a dead run."""
     from sealift.journal import Journal
     from sealift.records import RunRecord
