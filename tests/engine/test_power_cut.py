@@ -22,11 +22,11 @@ import pytest
 from tests.faults import Match, Request, Stall, Status
 from tests.kit import KEY, Do
 
-from sealift import ledger, ranged, runner
+from sealift import ledger, ranged
 from sealift.events import Event, Finished
-from sealift.files.target import Target
 from sealift.journal import Journal, dead_runs
 from sealift.model import TEMPORARY_NAME, Durability, Location, PartDone
+from sealift.options import WHOLE_TREE, TreeOptions
 from sealift.records import PartAdded, RunRecord, UploadCreated, UploadPlanned, UploadRecord
 
 from .conftest import LARGE, PART_SIZE, Record, Site, mounted
@@ -172,9 +172,9 @@ def assert_kept(disk: Disk, cut: Path, objects: Files, older: Files, done: set[s
         assert lost(root / "back", objects, older, done) == []
 
 
-async def restore(site: Site, disk: Disk, **changes: Any) -> None:
+async def restore(site: Site, disk: Disk, tree: TreeOptions = WHOLE_TREE, **changes: Any) -> None:
     async with site.engine(**changes) as engine:
-        await engine.restore(Location("bucket"), str(disk.root / "back"))
+        await engine.restore(Location("bucket"), str(disk.root / "back"), tree=tree)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -241,12 +241,11 @@ async def test_case_14_a_power_cut_at_any_step_leaves_whole_files(
 
 @pytest.mark.parametrize("durability", [Durability.NONE, Durability.FILE])
 async def test_case_14_with_less_durability_a_power_cut_loses_files(
-    site: Site, disk: Disk, durability: Durability, monkeypatch: pytest.MonkeyPatch
+    site: Site, disk: Disk, durability: Durability
 ) -> None:
     """What the other tests look for is there to be found."""
-    monkeypatch.setattr(runner, "Target", partial(Target, durability=durability))
     objects, older = store(site, disk, 20)
-    await restore(site, disk, concurrency=1)
+    await restore(site, disk, TreeOptions(durability=durability), concurrency=1)
     done = site.record.finished
     assert done == set(objects)
     with disk.after(disk.cut()) as root:
@@ -372,7 +371,7 @@ def test_case_14_a_durable_note_survives_what_is_written_after_it(disk: Disk) ->
     run = RunRecord("0" * 16, 0.0, ("cp",), "/", "https://host/bucket", None)
     journal = Journal(state, run)
     journal.open()
-    upload = UploadRecord("", run.scope, "name", "/name", None, 1 << 40, 8 << 20, None, None, 0.0)
+    upload = UploadRecord("", run.scope, "name", "/name", None, 1 << 34, 8 << 20, None, None, 0.0)
     add_parts(journal, "of an earlier one")
     for marker in ("first", "second"):
         journal.write([UploadPlanned(upload._replace(marker=marker))], durable=True)

@@ -78,11 +78,16 @@ class Bucket:
     def __init__(self, *found: OpenUpload) -> None:
         self.found = list(found)
         self.aborted: list[tuple[str, str]] = []
+        self.with_parts: set[str] = set()
         self.refuses: Callable[[str], bool] = lambda _: False
 
     async def list_uploads(self, name: str) -> list[OpenUpload]:
         assert name == "n"
         return self.found
+
+    async def list_parts(self, name: str, upload_id: str) -> list[ServerPart]:
+        assert name == "n"
+        return [ServerPart(1, 5, "e", None)] if upload_id in self.with_parts else []
 
     async def abort_multipart_upload(self, name: str, upload_id: str) -> None:
         if self.refuses(upload_id):
@@ -127,6 +132,14 @@ async def test_all_that_fit_are_aborted_but_for_those_of_runs_that_go_on() -> No
     bucket = Bucket(*(OpenUpload(text, 10_000.0) for text in ("a", "b", "c")))
     assert await abort(bucket, RECORD, frozenset({"b", "z"})) == 2
     assert bucket.aborted == [("n", "a"), ("n", "c")]
+
+
+@pytest.mark.anyio
+async def test_one_that_has_parts_is_somebody_elses() -> None:
+    bucket = Bucket(OpenUpload("a", 10_000.0), OpenUpload("b", 10_000.0))
+    bucket.with_parts = {"a"}
+    assert await abort(bucket, RECORD) == 1
+    assert bucket.aborted == [("n", "b")]
 
 
 @pytest.mark.anyio
