@@ -19,7 +19,7 @@ from sealift.errors import (
     UploadGoneError,
 )
 from sealift.model import Job, PartDone, bare_etag
-from sealift.records import Ended, UploadCompleting
+from sealift.records import Ended, UploadCompleting, UploadRecord
 from sealift.resources import Resources
 from sealift.unsealed import remove_unsealed
 from sealift.wire.operations import not_sealed_message
@@ -31,7 +31,8 @@ class Multipart:
     metadata have it as `whole_crc`.
 
     `in_place` says that it replaces the object that its bytes come from. `there` are parts that an
-    earlier run has sent, by number; `is_done` says that it has even completed the upload.
+    earlier run has sent, by number; `is_done` says that it has even completed the upload. `lost` is
+    that of a Create whose reply was lost before this one: it may have made an upload too.
     """
 
     job: Job
@@ -43,6 +44,7 @@ class Multipart:
     in_place: bool = False
     is_resumable: bool = False
     is_done: bool = False
+    lost: UploadRecord | None = None
     done: list[PartDone] = field(default_factory=list)
     there: dict[int, PartDone] = field(default_factory=dict)
 

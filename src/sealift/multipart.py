@@ -117,9 +117,7 @@ class Multiparts:
                 self._ledger.add(Ended(marker))
             raise
         if is_lost:  # before the id is noted: until then the journal knows of all
-            with suppress(ReplyError):  # no right to list uploads, say
-                alive = self._ledger.alive() | {start.upload_id}
-                await abort_left(self._objects, self._retrier, record, alive)
+            await self._abort_twins(record, start.upload_id)
         await self._ledger.note(UploadCreated(marker, start.upload_id, start.whole_crc))
         return Multipart(
             job,
@@ -129,7 +127,15 @@ class Multiparts:
             origin.part_size,
             facts.crc,
             is_resumable=origin.identity is not None,
+            lost=record if is_lost else None,
         )
+
+    async def _abort_twins(self, record: UploadRecord, upload_id: str = "") -> None:
+        """Abort what a Create made whose reply was lost; `upload_id` is that of the one that is
+        known."""
+        with suppress(ReplyError):  # no right to list uploads, say
+            alive = self._ledger.alive() | {upload_id}
+            await abort_left(self._objects, self._retrier, record, alive)
 
     async def resume(self, job: Job, origin: Origin) -> Multipart | None:
         """The upload of `job` that a dead run began, if there is one to go on with.
@@ -239,6 +245,8 @@ class Multiparts:
     async def complete(self, upload: Multipart) -> None:
         """Complete; see `Completion.complete`."""
         await self._completion.complete(upload)
+        if upload.lost is not None:  # a server may have been slow with it
+            await self._abort_twins(upload.lost)
 
     async def drop(self, upload: Multipart) -> None:
         """Abort an upload that is of no use; ObjectError when that fails."""

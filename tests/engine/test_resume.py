@@ -10,7 +10,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from tests.faults import Complete200Error, Match, Status
+from tests.faults import CloseBeforeReply, Complete200Error, Match, Status
 from tests.kit import KEY, OTHER_KEY, Do
 
 from sealift.journal import Journal, dead_runs
@@ -465,3 +465,19 @@ async def test_a_journal_whose_disk_fills_ends_itself_not_the_run(
 
 def fill(filler: Path) -> None:
     filler.write_bytes(bytes(shutil.disk_usage(filler.parent).free))
+
+
+async def test_an_upload_that_a_lost_create_makes_late_is_aborted(site: Site, state: str) -> None:
+    """A server may still be busy with a Create that its client has given up."""
+    site.file("source", LARGE)
+    site.server.script(Match(operation="CreateMultipartUpload"), CloseBeforeReply())
+
+    def come_late() -> None:
+        (upload,) = site.server.uploads.values()
+        site.server.uploads["late"] = replace(upload, parts={})
+
+    site.server.script(Match(operation="CompleteMultipartUpload"), Do(come_late))
+
+    await put(site, state)
+
+    assert_done(site, state)
