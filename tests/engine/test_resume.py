@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -147,7 +148,7 @@ def _rewrite(state: str, identity: tuple[int, ...]) -> None:
         (dead,) = found
         (record,) = dead.uploads
         rows = rows_of(UploadPlanned(record._replace(identity=identity)))  # type: ignore[arg-type]
-        with sqlite3.connect(dead.path) as connection:
+        with closing(sqlite3.connect(dead.path)) as connection, connection:
             connection.executemany("INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?)", rows)
 
 
