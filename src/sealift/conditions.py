@@ -28,11 +28,12 @@ def is_refusal(error: ObjectError, job: Job) -> bool:
 
 
 class Conditions:
-    """Of all writes of a run to one bucket."""
+    """Of all writes of a run to one bucket; with `if_absent` each expects nothing to be there."""
 
-    def __init__(self, objects: BucketClient, retrier: Retrier) -> None:
+    def __init__(self, objects: BucketClient, retrier: Retrier, *, if_absent: bool) -> None:
         self._objects = objects
         self._retrier = retrier
+        self.if_absent = if_absent
         self._is_supported = True
 
     def headers(self, job: Job) -> Headers | None:
@@ -65,6 +66,8 @@ class Conditions:
         if self.are_unknown(error):
             await self.check(job)
             return False
+        if self.if_absent and error.attempts == 1:  # nothing of ours can be there
+            raise overtaken(job)
         name = job.location.name
         try:
             head = await self._retrier.run(name, self._objects.head_object, name)

@@ -102,9 +102,8 @@ class Copier:
         self._objects = resources.objects
         self._memory = resources.memory
         self._retrier = resources.retrier
-        self._conditions = Conditions(resources.objects, resources.retrier)
+        self._conditions = Conditions(resources.objects, resources.retrier, if_absent=if_absent)
         self._multiparts = Multiparts(resources, self._conditions)
-        self._if_absent = if_absent
         self._spread = resources.spread
         self._note_done = resources.note_done
         self._source = source
@@ -115,12 +114,12 @@ class Copier:
     async def move(self, jobs: Sequence[Job], settle: Settle) -> None:
         """Copy the objects of `jobs` one after the other; `settle` hears how each ended."""
         for job in jobs:
-            if self._if_absent:
+            if self._conditions.if_absent:
                 job.expects = ABSENT
             try:
                 checked = await self._copy(job)
             except OvertakenError as error:
-                settle(job, None if self._if_absent else error)
+                settle(job, None if self._conditions.if_absent else error)
             except ObjectError as error:
                 settle(job, error)
             else:
@@ -172,7 +171,7 @@ class Copier:
 
     async def _copy_object(self, job: Job) -> None:
         location = job.location
-        if self._if_absent:  # not every server looks at the condition of a copy
+        if self._conditions.if_absent:  # not every server looks at the condition of a copy
             await self._conditions.check(job)
         try:
             job.etag = await self._retrier.run(

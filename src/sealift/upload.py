@@ -58,7 +58,7 @@ class Uploader:
         self._disk = resources.disk
         self._memory = resources.memory
         self._retrier = resources.retrier
-        self._conditions = Conditions(resources.objects, resources.retrier)
+        self._conditions = Conditions(resources.objects, resources.retrier, if_absent=if_absent)
         self._multiparts = Multiparts(resources, self._conditions)
         self._spread = resources.spread
         self._note_done = resources.note_done
@@ -67,7 +67,6 @@ class Uploader:
         # Of st_mode: the file type and the permissions, no setuid and such.
         self._mode_mask = 0o170777 if preserve_mode else None
         self._hedge = Hedge()
-        self._if_absent = if_absent
         self._checks_crc = False
         self._keeps_whole_crc: bool | None = None
 
@@ -77,7 +76,7 @@ class Uploader:
         Small files are read by one call to the disk and sent one after the other. When one of them
         fails, it and those after it go the careful way, one by one.
         """
-        if self._if_absent:
+        if self._conditions.if_absent:
             for job in jobs:
                 job.expects = ABSENT
         sent, failed = 0, None
@@ -92,7 +91,7 @@ class Uploader:
             try:
                 checked = await self._upload(job, failed)
             except OvertakenError as error:
-                settle(job, None if self._if_absent else error)
+                settle(job, None if self._conditions.if_absent else error)
             except ObjectError as error:
                 settle(job, error)
             else:

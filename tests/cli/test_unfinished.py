@@ -267,13 +267,13 @@ def test_jobs_show_what_is_there(scope: str, uploads: Any, run: Run, work: Path)
     leave(UploadPlanned(uploads("x")), scope=scope, words=("cp", "a b", "s3://bucket/"))
     leave(DownloadPlanned(download), token=TOKENS[1], scope=scope, root=str(work), words=())
 
-    first, second, third = run("jobs").stdout.splitlines()
+    first, command, second, bucket, note = run("jobs").stdout.splitlines()
     assert first.startswith(TOKENS[0][:8])
-    assert "1 uploads, 10 B of 30 B" in first
-    assert first.endswith("cp 'a b' s3://bucket/")
-    assert "1 downloads, 20 B of 30 B" in second
-    assert second.endswith(scope)
-    assert "only that can go on" in third
+    assert first.endswith("1 upload, 10 B of 30 B")
+    assert command == "    cp 'a b' s3://bucket/"
+    assert second.endswith("1 download, 20 B of 30 B")
+    assert bucket == f"    {scope}"
+    assert "only that can go on" in note
 
     up, down = (json.loads(line) for line in run("jobs", "--json").stdout.splitlines())
     assert up["run"] == TOKENS[0]

@@ -14,7 +14,7 @@ from sealift.events import Unchanged
 from sealift.model import Location
 from sealift.options import TreeOptions
 
-from .conftest import LARGE, Site
+from .conftest import LARGE, Record, Site
 
 pytestmark = pytest.mark.anyio
 
@@ -53,6 +53,22 @@ async def test_an_object_that_is_there_is_left_alone(
 
     assert_left_alone(site)
     assert not site.server.seen("UploadPart")
+
+
+@both_dialects
+@SIZES
+async def test_one_that_this_file_made_before_is_unchanged_too(site: Site, content: bytes) -> None:
+    await put_if_absent(site, content)
+    site.server.requests.clear()
+    site.record = Record()
+
+    async with site.engine() as engine:
+        path = str(site.directory / "source")
+        await engine.put(path, Location("bucket", "x"), if_absent=True)
+
+    assert site.record.finished == set()
+    assert sum(event.count for event in site.record.of(Unchanged)) == 1
+    assert not site.server.seen("HeadObject")
 
 
 @both_dialects

@@ -1,4 +1,4 @@
-"""SSE-C rules of the two dialects, as pure checks over header values (reliability.md 3.3 d).
+"""SSE-C rules of the two dialects, as pure checks over header values, as measured.
 
 A check answers nothing when all is well and raises `S3Error` otherwise. Objects remember only
 the MD5 of their customer key: enough to tell keys apart, and no key stays in the fake.

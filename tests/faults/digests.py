@@ -1,4 +1,4 @@
-"""Checks of what was sent against the digests sent along (reliability.md 3.1, 3.3 a-c)."""
+"""Checks of what was sent against the digests sent along."""
 
 from __future__ import annotations
 

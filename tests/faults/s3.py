@@ -2,7 +2,7 @@
 
 It answers what a careful client needs and refuses the rest with 501, so that nothing is taken
 for done that was not. `dialect` chooses between what AWS documents and what Ceph RGW was
-measured to do (reliability.md 3.3); where both agree there is no branch.
+measured to do; where both agree there is no branch.
 """
 
 from __future__ import annotations
@@ -344,7 +344,7 @@ class S3:
     ) -> None:
         """Another writer's act: new content, or with None the same sealed under another key.
 
-        The ETag then stays, as it does on both servers measured (reliability.md 2.4).
+        The ETag then stays, as it does on both servers measured.
         """
         old = self.objects[bucket, name]
         key_md5 = customer_key_md5 or old.customer_key_md5

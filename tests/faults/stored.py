@@ -89,7 +89,7 @@ def listed_parts(
         raise S3Error(400, "MalformedXML", "The XML you provided was not well-formed")
     parts = [_named_part(upload, number, node) for number, node in sorted(listed.items())]
     found = [part for part in parts if part is not None]
-    # AWS completes a subset of the parts, Ceph does not (reliability.md 3.3).
+    # AWS completes a subset of the parts, Ceph does not.
     subset = dialect == "ceph" and set(listed) != set(upload.parts)
     if subset or len(found) < len(parts):
         message = "One or more of the specified parts could not be found."

@@ -14,7 +14,7 @@ from datetime import datetime
 
 from sealift.cleaning import clean_run
 from sealift.cli.running import EXIT_USAGE
-from sealift.console.text import escape, size
+from sealift.console.text import count, escape, size
 from sealift.engine import Engine
 from sealift.errors import ObjectError, UsageError
 from sealift.journal import DeadRun, dead_runs, live_upload_ids
@@ -99,7 +99,7 @@ def _as_line(dead: DeadRun) -> str:
     run = dead.run
     began = datetime.fromtimestamp(run.started_at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
     command = shlex.join(run.words) or run.scope
-    return f"{run.token[:8]}  {began}  {_open_work(dead):<40}  {escape(command)}"
+    return f"{run.token[:8]}  {began}  {_open_work(dead)}\n    {escape(command)}"
 
 
 def _open_work(dead: DeadRun) -> str:
@@ -108,10 +108,10 @@ def _open_work(dead: DeadRun) -> str:
     work = []
     if dead.uploads:
         total = sum(upload.size for upload in dead.uploads)
-        work.append(f"{len(dead.uploads)} uploads, {size(sent)} of {size(total)}")
+        work.append(f"{count(len(dead.uploads), 'upload')}, {size(sent)} of {size(total)}")
     if dead.downloads:
         total = sum(download.size for download in dead.downloads)
-        work.append(f"{len(dead.downloads)} downloads, {size(fetched)} of {size(total)}")
+        work.append(f"{count(len(dead.downloads), 'download')}, {size(fetched)} of {size(total)}")
     return "; ".join(work) or "no large object under way"
 
 

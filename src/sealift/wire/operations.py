@@ -148,7 +148,10 @@ class ObjectClient:
             headers["content-type"] = content_type
         if carried is not None:
             headers |= carried
-        return await self._store("PutObject", name, "", headers, body, size, digest, counter)
+        # Whoever sets a condition is to know of each attempt.
+        return await self._store(
+            "PutObject", name, "", headers, body, size, digest, counter, again=carried is None
+        )
 
     async def upload_part(
         self,
@@ -272,6 +275,8 @@ class ObjectClient:
         size: int,
         digest: Digest,
         counter: Counter | None,
+        *,
+        again: bool = True,
     ) -> Stored:
         headers |= self._seal
         headers[CRC_HEADER] = crc = encode(digest.crc)
@@ -279,7 +284,7 @@ class ObjectClient:
         if md5 is not None:
             headers["content-md5"] = md5
         request = self._request("PUT", self._path(name), query, headers, size)
-        reply = await self._pool.exchange("PUT", request, body, self._unread, counter)
+        reply = await self._pool.exchange("PUT", request, body, self._unread, counter, again=again)
         try:
             return self._stored(operation, reply, crc)
         except ObjectError:
