@@ -13,7 +13,7 @@ from sealift.embedded import S3Server
 from sealift.journal import Journal
 from sealift.records import RunRecord
 
-SECONDS = 25.0
+SECONDS = 30.0
 # Three times the faults of a long soak: it has little time to meet them.
 RATE = 0.1
 
