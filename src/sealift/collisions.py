@@ -41,6 +41,11 @@ class Collisions:
             self._check_folded(name)
         begun.append(name)
 
+    def has_place_of(self, name: str) -> bool:
+        """Whether a name that was checked takes the place of this other one."""
+        path = hash(self._fold(name))
+        return path in self._files or path in self._directories
+
     def _check_folded(self, name: str) -> None:
         folded = self._fold(name)
         path = hash(folded)

@@ -120,11 +120,13 @@ class Engine:
 
     async def get(self, source: Location, destination: str | None = None) -> str:
         """Download one object, without a destination to `tmp/<uuid4><suffix>`; returns the path."""
+        is_new = destination is None
         if destination is None:
             directory, name = "tmp", random_name(source.name)
         else:
             directory, name = await self._object_path(source, destination)
-        await self._down_object(source, directory, name, TreeOptions(durability=Durability.DIR))
+        tree = TreeOptions(durability=Durability.DIR)
+        await self._down_object(source, directory, name, tree, is_named_anew=is_new)
         return name if directory == "." else os.path.join(directory, name)
 
     async def copy(self, source: str, destination: str, tree: TreeOptions = WHOLE_TREE) -> None:
@@ -164,15 +166,19 @@ class Engine:
         if pages is not None:
             sieve = None
             if resume and naming is Naming.KEEP:
-                sieve = await self._missing(source, cut, destination)
+                durable = tree.durability is Durability.DIR
+                sieve = await self._missing(source, cut, destination, durable=durable)
             await self._down_tree(
                 source, pages, cut, destination, naming, tree, sieve, resumes=resume
             )
             return
         name = source.name.rsplit("/", 1)[-1]
-        if naming is Naming.UUID:
+        is_new = naming is Naming.UUID
+        if is_new:
             name = random_name(name)
-        await self._down_object(source, destination, name, tree, resumes=resume)
+        await self._down_object(
+            source, destination, name, tree, is_named_anew=is_new, resumes=resume
+        )
 
     async def sync(
         self,
@@ -270,13 +276,16 @@ class Engine:
         """The policy of attempts."""
         return self._session.retrier
 
-    async def _missing(self, source: Location, cut: str, directory: str) -> Sieve:
+    async def _missing(self, source: Location, cut: str, directory: str, *, durable: bool) -> Sieve:
         """Leaves out of pages what is below `directory` already."""
         from sealift.present import Present  # here, as what only some commands need
 
         scope = await self._remote.scope(source.bucket)
         prefix = Location(source.bucket, listed_root(source))
-        return Present(self._catalogue, scope, prefix, cut, directory, self._disk, self).missing
+        present = Present(
+            self._catalogue, scope, prefix, cut, directory, self._disk, self, durable=durable
+        )
+        return present.missing
 
     # Up
 
@@ -314,10 +323,12 @@ class Engine:
         name: str,
         tree: TreeOptions,
         *,
+        is_named_anew: bool = False,
         resumes: bool = True,
     ) -> None:
         head = await self._remote.there(source)
-        plan = self._planner.one(Job(Direction.DOWN, source, name, head.size))
+        job = Job(Direction.DOWN, source, name, head.size, is_named_anew=is_named_anew)
+        plan = self._planner.one(job)
         await self._runner.down(plan, source.bucket, directory, tree, resumes=resumes)
 
     async def _down_tree(

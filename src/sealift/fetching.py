@@ -26,6 +26,8 @@ async def fetch_range(
     async def fetch_once() -> None:
         nonlocal filled
         rest = ByteRange(span.start + filled, span.end)
+        if not rest.size:  # all of it came, but not the end of the reply
+            return
         try:
             received = await objects.get_object(name, room[filled:], rest, head.etag, None)
         except NetworkError as error:

@@ -223,11 +223,12 @@ class Journal:
     def close(self, *, finished: bool) -> None:
         """End the run; `finished`: there is nothing to go on with, and the file goes.
 
-        So do those of dead runs of the same command: this one stands for them.
+        So do those of dead runs of the same command then. Until one has come to its end, the first
+        of them tells since when the catalogue may lack something.
         """
         for dead in self._dead:
             is_open = dead.uploads or dead.downloads or (dead.run.root and not dead.is_swept)
-            if not is_open and _command(dead.run) == _command(self._run):
+            if finished and not is_open and _command(dead.run) == _command(self._run):
                 dead.remove()
             else:
                 dead.unlock()

@@ -7,6 +7,7 @@ once a span. A journal that fails ends itself, not the run: there is nothing to 
 
 from __future__ import annotations
 
+import os.path
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol, TypeVar
@@ -211,7 +212,7 @@ class Ledger:
         The catalogue may lack what they have moved. In seconds since the epoch, None: no run.
         """
         runs = self._left.runs if self._left else []
-        return min([run.started_at for run in runs if run.root == self.run.root], default=None)
+        return min([run.started_at for run in runs if _meet(run.root, self.run.root)], default=None)
 
     async def swept(self, tokens: Sequence[str]) -> None:
         """Nothing of these dead runs' temporary files is left, but for those of downloads."""
@@ -250,6 +251,13 @@ class Ledger:
             self._is_kept = False
             self._reporter.emit(Noted(f"nothing can go on with this run later: {error}"))
             return otherwise
+
+
+def _meet(one: str | None, other: str | None) -> bool:
+    """Whether two roots are the same, or one is inside the other; None is none."""
+    if one is None or other is None:
+        return one is other
+    return os.path.commonpath((one, other)) in (one, other)
 
 
 def _swept(store: RunStore, token: str) -> None:

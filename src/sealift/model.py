@@ -158,7 +158,9 @@ class Job:
     `size` in bytes as the plan saw it, or as it is by now when the file or object was replaced.
     `moved` counts the bytes moved so far; a screen may poll it.
 
-    `expects` is the bare ETag of the object that a write may replace, or ABSENT; None: any.
+    `is_named_anew` says that the next run will give the file another path, so that an unfinished
+    download is of no use. `expects` is the bare ETag of the object that a write may replace, or
+    ABSENT; None: any.
 
     What the finished move found comes last: the object's `etag` as the server wrote it, its
     version in a versioned bucket, the CRC64NVME of all bytes, and the mtime of the file in
@@ -176,6 +178,7 @@ class Job:
     mtime_ns: int | None = None
     source: Location | None = None
     expects: str | None = None
+    is_named_anew: bool = False
 
 
 class Spread(Protocol):

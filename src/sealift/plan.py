@@ -111,8 +111,10 @@ def upload_job(entry: FileEntry, prefix: Location) -> Job:
 
 def download_job(bucket: str, found: RemoteObject, cut: str, naming: Naming) -> Job:
     """The download of one listed object, with `cut` taken off the front of its name."""
-    path = random_name(found.name) if naming is Naming.UUID else found.name.removeprefix(cut)
-    return Job(Direction.DOWN, Location(bucket, found.name), path, found.size)
+    is_new = naming is Naming.UUID
+    path = random_name(found.name) if is_new else found.name.removeprefix(cut)
+    location = Location(bucket, found.name)
+    return Job(Direction.DOWN, location, path, found.size, is_named_anew=is_new)
 
 
 def copied_object(source: Location, destination: Location) -> Location:

@@ -2,6 +2,9 @@
 
 The catalogue says so, and both sides agree with it: the file has the size and the mtime that it got
 then, and LIST shows the size and the ETag that the object had. All else is fetched again.
+
+Who brought a file back may have synced it alone (see `model.Durability`), so the directories of
+those that are left alone are synced where that is asked for.
 """
 
 from __future__ import annotations
@@ -36,12 +39,15 @@ class Present:
         directory: str,
         disk: Disk,
         reporter: Reporter,
+        *,
+        durable: bool,
     ) -> None:
         self._entries = Entries(partial(catalogue.known, scope, prefix.name))
         self._cut = cut
         self._directory = directory
         self._disk = disk
         self._reporter = reporter
+        self._durable = durable
 
     async def missing(self, pages: Pages) -> Pages:
         """`pages` without what is there; that is reported as unchanged."""
@@ -63,7 +69,33 @@ class Present:
 
     def _missing(self, page: Sequence[RemoteObject]) -> list[RemoteObject]:
         known = self._entries.up_to(page[-1].name) if page else {}
-        return [found for found in page if not self._is_there(found, known.get(found.name))]
+        rest: list[RemoteObject] = []
+        directories = set()
+        for found in page:
+            if self._is_there(found, known.get(found.name)):
+                directories.add(found.name.removeprefix(self._cut).rpartition("/")[0])
+            else:
+                rest.append(found)
+        if self._durable and directories:
+            try:
+                self._sync(directories)
+            except OSError:  # who fetches them anew says what is the matter
+                return list(page)
+        return rest
+
+    def _sync(self, directories: set[str]) -> None:
+        """Sync directories, and those above them up to the root of all."""
+        above = {
+            name[:end]
+            for name in directories
+            for end in (0, *(at for at, sign in enumerate(name) if sign == "/"))
+        }
+        for name in directories | above:
+            fd = os.open(os.path.join(self._directory, name), os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
 
     def _is_there(self, found: RemoteObject, known: Known | None) -> bool:
         if known is None:

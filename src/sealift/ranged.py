@@ -98,10 +98,11 @@ class RangedDownloader:
                 file.set_mtime(head.facts.mtime_ns)
             if self._preserve_mode and head.facts.mode is not None:
                 file.set_mode(head.facts.mode)
-            await self._disk.run(self._target.commit, file)
+            with anyio.CancelScope(shield=True):  # what is done is done, and is to be known
+                await self._disk.run(self._target.commit, file)
         except BaseException as error:
             job.moved = 0
-            if self._ledger.is_kept and is_resumable(error):
+            if self._ledger.is_kept and not job.is_named_anew and is_resumable(error):
                 # They may not be durable: who goes on with them compares their CRC64NVME.
                 self._ledger.add(*_changes(download, download.unnoted))
                 self._target.keep(file)
@@ -116,28 +117,15 @@ class RangedDownloader:
 
     async def _begin(self, job: Job, parts: list[str], head: HeadFacts) -> _Download:
         """The download as a dead run left it, if it was of this very version; else a new one."""
-        file: TargetFile | None = None
         records = await self._ledger.take_downloads(job.path)
         for earlier in records[:-1]:  # their files were swept away
             if earlier.temporary != records[-1].temporary:
                 await self._ledger.release(earlier.temporary)
         if records:
-            left = records[-1]
-            file = await self._disk.run(self._target.reopen, parts, left.temporary, head.size)
-            fits = (left.etag, left.version_id, left.size) == (
-                head.etag,
-                head.version_id,
-                head.size,
-            )
-            if file is not None and not (fits and left.key_id == self._ledger.key_id):
-                self._target.discard(file)
-                file = None
-            if file is not None:
-                await self._ledger.note(DownloadPlanned(left))
-                await self._ledger.release(left.temporary)
-                there = {done.start: done for done in left.ranges}
-                return _Download(job, head, file, left, there, time.monotonic(), is_planned=True)
-            await self._ledger.release(left.temporary)
+            with anyio.CancelScope(shield=True):  # brief, and half of it would lose what is there
+                download = await self._take_over(job, parts, head, records[-1])
+            if download is not None:
+                return download
         file = await self._disk.run(self._target.create, parts)
         record = DownloadRecord(
             file.temporary,
@@ -153,6 +141,24 @@ class RangedDownloader:
         )
         return _Download(job, head, file, record, {}, time.monotonic())
 
+    async def _take_over(
+        self, job: Job, parts: list[str], head: HeadFacts, left: DownloadRecord
+    ) -> _Download | None:
+        """The download `left`, if it is of this very version; else nothing is left of it."""
+        file = await self._disk.run(self._target.reopen, parts, left.temporary, head.size)
+        version = (left.etag, left.version_id, left.size)
+        fits = version == (head.etag, head.version_id, head.size)
+        if file is not None and not (fits and left.key_id == self._ledger.key_id):
+            self._target.discard(file)
+            file = None
+        if file is not None:
+            await self._ledger.note(DownloadPlanned(left))
+        await self._ledger.release(left.temporary)
+        if file is None:
+            return None
+        there = {done.start: done for done in left.ranges}
+        return _Download(job, head, file, left, there, time.monotonic(), is_planned=True)
+
     async def _get_range(self, download: _Download, span: ByteRange) -> None:
         done = download.there.get(span.start)
         if done is not None and done.size == span.size and await self._is_there(download, done):
@@ -166,7 +172,8 @@ class RangedDownloader:
         crc = combine(pieces)
         download.crcs[span.start] = crc, span.size
         download.unnoted.append(RangeDone(span.start, span.size, crc))
-        if time.monotonic() - download.noted_at > NOTE_INTERVAL:
+        due = time.monotonic() - download.noted_at > NOTE_INTERVAL
+        if due and not download.job.is_named_anew:
             await self._note_durable(download)
 
     async def _get_range_once(
@@ -179,6 +186,8 @@ class RangedDownloader:
         """
         job = download.job
         rest = ByteRange(span.start + sum([size for _, size in pieces]), span.end)
+        if not rest.size:  # all of it came, but not the end of the reply
+            return
         with ExitStack() as spares:
             async with self._memory.buffer(rest.size) as own:
                 try:

@@ -106,7 +106,11 @@ class Runner:
         target = await self._disk.run(_open_target, directory, tree.durability)
         ledger = self._make_ledger(objects, target, resumes=resumes)
         try:
-            await self._sweep(ledger, target)
+            try:
+                await self._sweep(ledger, target)
+            except BaseException:
+                await ledger.finish(finished=False)
+                raise
             self.gap_since = ledger.gap_since()
             resources = self._resources(objects, schedule, ledger)
             open_count = files_at_once(schedule.ceiling, THREAD_COUNT)
@@ -217,6 +221,8 @@ class Runner:
                 if end is not None:
                     raise end
                 return
+            if target is not None and target.durability is Durability.NONE:
+                job.mtime_ns = None  # it proves nothing: a power cut may keep it and not the bytes
             if ledger is not None and job.etag:  # else an object was left alone, and not looked at
                 recorder.record(job)
             if outcome is None:

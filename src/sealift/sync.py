@@ -148,19 +148,20 @@ class Sync:
         """Make the directory `root` as what is below a prefix is."""
         prefix = contents(source)
         listed = await self._list(prefix, lambda name: os.path.isdir(os.path.join(root, name)))
+        collisions = await self.collisions(root)
         rules = Rules[RemoteObject, FileEntry](
             lambda found, file: self._compare(listed.known.get(found.name), file, found),
             lambda found: download_job(prefix.bucket, found, prefix.name, Naming.KEEP),
             lambda job, found, file: self._question(job, listed, file, found),
             lambda found, _: self._note_same(listed, found),
-            collisions=await self.collisions(root),
+            collisions=collisions,
         )
         was = await self.disk.run(directory_identity, root)
         found = self.walk(
             root, self.chosen, self.tree, is_source=False, is_whole=self.options.delete
         )
         move = partial(self.runner.down, directory=root, tree=self.tree)
-        remove = partial(self._remove_files, root, was)
+        remove = partial(self._remove_files, root, was, collisions)
         plan = self._plan(rules)
         jobs = plan.jobs(listed.side(), Side(root, found))
         await self._carry_out(plan, jobs, prefix.bucket, move, remove, root)
@@ -385,11 +386,14 @@ class Sync:
 
         await self.runner.remove(names(), prefix.bucket)
 
-    async def _remove_files(self, root: str, was: Identity | None, extras: Extras) -> None:
+    async def _remove_files(
+        self, root: str, was: Identity | None, collisions: Collisions, extras: Extras
+    ) -> None:
+        """What the file system takes for a name that the source has is that file by now."""
         for batch in extras.batches():
-            await self.runner.remove_files(
-                [extra.name for extra in batch], root, was, {extra.directory for extra in batch}
-            )
+            names = [one.name for one in batch if not collisions.has_place_of(one.name)]
+            kept = {extra.directory for extra in batch}
+            await self.runner.remove_files(names, root, was, kept)
 
 
 def _nothing(_: str) -> list[Known]:

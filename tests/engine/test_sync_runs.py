@@ -15,6 +15,7 @@ from tests.engine.test_sync_faults import files, make, objects, set_moment, stor
 from tests.faults import Match
 from tests.kit import Do
 
+from sealift import planning
 from sealift.catalogue import FILE_NAME
 from sealift.compare import Method
 from sealift.engine import Engine
@@ -197,3 +198,18 @@ async def test_a_file_that_changes_while_it_is_sent(site: Site, change: str) -> 
         assert "extra" in objects(site)
     await sync(site, here, uri("p"), delete=True)
     assert objects(site) == files(here)
+
+
+async def test_what_folds_to_a_fetched_name_is_not_removed(
+    site: Site, state_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where case folds, it is the very file that was fetched."""
+    monkeypatch.setattr(planning, "folds_case", lambda _: True)
+    here = make(site.directory / "tree", {"README": b"local", "gone": b"gone"})
+    store(site, {"readme": b"fetched"})
+
+    await sync(site, uri("p/"), here, delete=True)
+
+    assert site.record.finished == {"p/readme"}
+    assert [event.name for event in site.record.of(Removed)] == ["gone"]
+    assert (here / "README").exists()

@@ -190,6 +190,17 @@ def test_what_is_released_is_gone(state: State) -> None:
     assert (dead.uploads, dead.downloads) == ([created(1)], [])
 
 
+def test_a_dead_run_stays_until_one_of_its_command_is_through(state: State) -> None:
+    """It tells since when the catalogue may lack something."""
+    state.leave(UploadPlanned(created(0)))
+    journal = state.open(1)
+    journal.leftovers()
+    journal.release(upload(0).marker)
+    journal.swept(TOKENS[0])
+    journal.close(finished=False)
+    assert [dead.run.token for dead in state.found()[0]] == TOKENS[:2]
+
+
 @pytest.mark.parametrize("is_swept", [True, False])
 @pytest.mark.parametrize("same", [True, False])
 def test_a_dead_run_of_the_same_command_ends_with_it(

@@ -54,7 +54,14 @@ class Site:
 
         prefix = Location("bucket", "p/")
         present = Present(
-            self.catalogue, SCOPE, prefix, "p/", back or str(self.back), self.disk, self
+            self.catalogue,
+            SCOPE,
+            prefix,
+            "p/",
+            back or str(self.back),
+            self.disk,
+            self,
+            durable=True,
         )
         return [found.name async for page in present.missing(listing()) for found in page]
 

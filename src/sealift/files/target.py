@@ -188,8 +188,13 @@ class Target:
         if not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1 or facts.st_uid != os.geteuid():
             self._end(file)
             return None
-        if facts.st_size > size:
-            os.ftruncate(fd, size)
+        try:
+            _check_replaceable(parts[-1], directory.fd)
+            if facts.st_size > size:
+                os.ftruncate(fd, size)
+        except OSError as reason:
+            self._end(file)
+            raise LocalFileError("write", shown, reason) from None
         self._files.add(file)
         return file
 
@@ -297,9 +302,12 @@ class Target:
         self._end(file)
 
     def keep(self, file: TargetFile) -> None:
-        """End the file but leave it under its temporary name, for a later run to reopen."""
-        self._files.discard(file)
-        self._end(file)
+        """End the file but leave it under its temporary name, for a later run to reopen.
+
+        Does nothing when the file has ended already.
+        """
+        if file in self._files:
+            self._end(file)
 
     def close(self) -> None:
         """Remove what is unfinished, then close all directories."""
