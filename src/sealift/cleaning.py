@@ -84,7 +84,7 @@ async def drop_unclaimed(
     uploads, downloads = await ledger.unclaimed()
     for upload in uploads:
         with suppress(ObjectError):
-            await abort_left(objects, retrier, upload, ledger.alive())
+            await abort_left(objects, retrier, upload, await ledger.alive())
             await ledger.release(upload.marker)
     if not downloads or target is None:
         return

@@ -55,6 +55,10 @@ class Multipart:
         return combine(known) if len(known) == len(pieces) else None
 
 
+# A Complete that is refused for these may succeed later.
+_PASSING = (Cause.THROTTLED, Cause.EXPIRED, Cause.SKEWED)
+
+
 class Completion:
     """Completes uploads to one bucket."""
 
@@ -77,19 +81,30 @@ class Completion:
         try:
             sealed = await self._complete_as_expected(upload, kept)
             if not sealed:
-                await self._retrier.run(name, self.confirm_once, upload)
+                await self._retrier.run(name, self._confirm_once, upload)
         except NotSealedError as error:
-            await remove_unsealed(
-                self._objects, self._retrier, upload.job.location, error, in_place=upload.in_place
-            )
+            await self._remove(upload, error)
             raise
         except ObjectError as error:
             if _may_be_done(error) and await self._is_gone(upload):
                 raise _gone() from None
-            if isinstance(error, ReplyError):  # what the server refuses now it refuses a later run
-                upload.is_resumable = False
+            if isinstance(error, ReplyError) and error.cause not in _PASSING:
+                upload.is_resumable = False  # what is refused now will be refused to a later run
             raise
         await self._ledger.note(Ended(upload.marker))
+
+    async def confirm(self, upload: Multipart) -> bool:
+        """Whether the object is there that an earlier run may have completed; see `complete`."""
+        try:
+            return await self._retrier.run(upload.job.location.name, self._confirm_once, upload)
+        except NotSealedError as error:
+            await self._remove(upload, error)
+            raise
+
+    async def _remove(self, upload: Multipart, error: NotSealedError) -> None:
+        await remove_unsealed(
+            self._objects, self._retrier, upload.job.location, error, in_place=upload.in_place
+        )
 
     async def _complete_as_expected(self, upload: Multipart, kept: int | None) -> bool:
         name = upload.job.location.name
@@ -168,14 +183,14 @@ class Completion:
         try:
             if is_final:
                 name = upload.job.location.name
-                return await self._retrier.run(name, self.confirm_once, upload)
-            return await self.confirm_once(upload)
+                return await self._retrier.run(name, self._confirm_once, upload)
+            return await self._confirm_once(upload)
         except NotSealedError:
             raise
         except ObjectError:
             return False
 
-    async def confirm_once(self, upload: Multipart) -> bool:
+    async def _confirm_once(self, upload: Multipart) -> bool:
         """HEAD: whether the object is the one that this upload made, whole and sealed.
 
         False when it is another one, which says nothing about ours. Raises NotSealedError and

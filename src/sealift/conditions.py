@@ -73,8 +73,8 @@ class Conditions:
             head = await self._retrier.run(name, self._objects.head_object, name)
         except ReplyError:  # there is none, or it is sealed with another key
             raise overtaken(job) from None
-        ours = (job.size, job.crc, job.mtime_ns)
-        if job.crc is None or (head.size, head.facts.crc, head.facts.mtime_ns) != ours:
+        is_same = job.crc is not None and (head.size, head.facts.crc) == (job.size, job.crc)
+        if not is_same or job.mtime_ns not in (None, head.facts.mtime_ns):
             raise overtaken(job)
         job.etag, job.version_id = head.etag, head.version_id
         return True

@@ -45,6 +45,7 @@ from sealift.retry import Retrier
 from sealift.unsealed import remove_unsealed
 from sealift.wire.bucket import BucketClient, HeadFacts
 from sealift.wire.heads import carried_headers
+from sealift.wire.operations import Stored
 
 MAX_COPY_OBJECT_SIZE = 5 * GiB
 # What the server copies by itself takes no memory here; so many parts are still some at once.
@@ -246,23 +247,27 @@ class Copier:
     ) -> None:
         location = job.location
         job.crc = digest.crc
-        try:
-            stored = await self._retrier.run(
-                location.name, self._objects.put_object, location.name, room, job.size, digest,
-                None, FileFacts(None, digest.crc), job,
+
+        async def put_once() -> Stored:
+            return await self._objects.put_object(
+                location.name, room, job.size, digest, None, FileFacts(None, digest.crc), job,
                 carried | (self._conditions.headers(job) or {}),
             )  # fmt: skip
+
+        try:
+            try:
+                stored = await self._retrier.run(location.name, put_once)
+            except ReplyError as error:
+                if not is_refusal(error, job):
+                    raise
+                if await self._conditions.settle(job, error):
+                    return
+                stored = await self._retrier.run(location.name, put_once)
         except NotSealedError as error:
             await remove_unsealed(
                 self._objects, self._retrier, location, error, in_place=self._is_in_place(job)
             )
             raise
-        except ReplyError as error:
-            if not is_refusal(error, job):
-                raise
-            if not await self._conditions.settle(job, error):
-                await self._put(job, room, digest, carried)
-            return
         job.etag, job.version_id = stored.etag, stored.version_id
         self._checks_crc = self._checks_crc or stored.checked
 

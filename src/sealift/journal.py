@@ -92,7 +92,6 @@ class Leftovers:
     downloads: dict[tuple[str, str, str], list[DownloadRecord]] = field(default_factory=dict)
     runs: list[RunRecord] = field(default_factory=list)
     ours: set[str] = field(default_factory=set)
-    alive: frozenset[str] = frozenset()
     damaged: list[str] = field(default_factory=list)
 
 
@@ -169,9 +168,11 @@ class Journal:
             for download in dead.downloads:
                 place = download.scope, download.root, download.path
                 found.downloads.setdefault(place, []).append(download)
-        if self._dead:
-            found.alive = frozenset(live_upload_ids(self._directory))
         return found
+
+    def alive(self) -> frozenset[str]:
+        """The ids of the uploads of all runs that are alive, this one among them."""
+        return live_upload_ids(self._directory, self._dead)
 
     def write(self, changes: Sequence[Change], *, durable: bool) -> None:
         """Make all changes or none; `durable`: they outlive a power cut when this returns."""
@@ -254,18 +255,18 @@ def dead_runs(directory: str | None, damaged: list[str] | None = None) -> Iterat
             dead.unlock()
 
 
-def live_upload_ids(directory: str | None) -> set[str]:
-    """The ids of the uploads of all runs that are alive."""
+def live_upload_ids(directory: str | None, dead: Sequence[DeadRun] = ()) -> frozenset[str]:
+    """The ids of the uploads of all runs that are alive; those that are `dead` are locked here."""
     ids: set[str] = set()
     place = _journal_directory(directory)
-    for path in journals(place):
+    for path in {*journals(place)} - {run.path for run in dead}:
         with suppress(JournalError, OSError):
             lock = take_dead_lock(path)
             if lock is not None:
                 os.close(lock)
                 continue
             ids |= {upload.upload_id for upload in read_live(path).uploads if upload.upload_id}
-    return ids
+    return frozenset(ids)
 
 
 def _command(run: RunRecord) -> tuple[object, ...]:

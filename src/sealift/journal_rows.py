@@ -137,7 +137,7 @@ def _upload_record(name: str, rows: _Rows) -> UploadRecord:
     _require(0 <= record.size <= record.part_size * MAX_PART_COUNT)
     if record.identity is None:
         return record
-    return record._replace(identity=tuple(record.identity))  # type: ignore[arg-type]
+    return record._replace(identity=tuple(record.identity))
 
 
 def _with_progress(content: Content, record: UploadRecord, found: _Found) -> UploadRecord:

@@ -58,7 +58,7 @@ _PASSING = frozenset(
 class Left(Protocol):
     """What dead runs on the same bucket left: uploads by (scope, name), downloads by (scope, root,
     path), of each the newest last; which of them, by marker or temporary file, runs of this very
-    command left; ids of the uploads of runs that are alive; what the user should know of damage."""
+    command left; what the user should know of damage."""
 
     @property
     def uploads(self) -> dict[tuple[str, str], list[UploadRecord]]: ...
@@ -69,8 +69,6 @@ class Left(Protocol):
     @property
     def runs(self) -> list[RunRecord]: ...
     @property
-    def alive(self) -> frozenset[str]: ...
-    @property
     def damaged(self) -> list[str]: ...
 
 
@@ -79,6 +77,7 @@ class RunStore(Store, Protocol):
 
     def open(self) -> None: ...
     def leftovers(self) -> Left: ...
+    def alive(self) -> frozenset[str]: ...
     def release(self, name: str) -> None: ...
     def swept(self, token: str) -> None: ...
     def close(self, *, finished: bool) -> None: ...
@@ -191,9 +190,9 @@ class Ledger:
             [record for record in downloads if record.temporary in ours],
         )
 
-    def alive(self) -> frozenset[str]:
-        """The ids of the uploads that other runs are busy with."""
-        return frozenset() if self._left is None else self._left.alive
+    async def alive(self) -> frozenset[str]:
+        """The ids of the uploads that other runs are busy with by now."""
+        return await self._call(lambda store: store.alive(), frozenset())
 
     async def release(self, name: str) -> None:
         """A dead run's upload or download is over, or noted here by now."""

@@ -134,7 +134,7 @@ class Multiparts:
         """Abort what a Create made whose reply was lost; `upload_id` is that of the one that is
         known."""
         with suppress(ReplyError):  # no right to list uploads, say
-            alive = self._ledger.alive() | {upload_id}
+            alive = await self._ledger.alive() | {upload_id}
             await abort_left(self._objects, self._retrier, record, alive)
 
     async def resume(self, job: Job, origin: Origin) -> Multipart | None:
@@ -150,21 +150,25 @@ class Multiparts:
             if earlier.marker != record.marker:
                 with suppress(ObjectError):  # it stays in the journal
                     await self.undo(earlier)
-        if (
+        fits = (
             record.upload_id
             and record.path == origin.path
             and _is_same(record.identity, origin.identity)
             and (record.key_id, record.size) == (self._ledger.key_id, job.size)
-        ):
-            upload = await self._take_over(job, record)
-            await self._ledger.release(record.marker)
-        else:
-            await self.undo(record)
+        )
+        try:
+            if not fits:
+                await self.undo(record)
+            else:
+                upload = await self._take_over(job, record)
+                await self._ledger.release(record.marker)
+        except ReplyError:  # no right to list, say: it stays in the journal, and a new one is begun
+            return None
         return upload
 
     async def undo(self, record: UploadRecord) -> None:
         """Abort what a dead run left of an upload. Raises ObjectError."""
-        await abort_left(self._objects, self._retrier, record, self._ledger.alive())
+        await abort_left(self._objects, self._retrier, record, await self._ledger.alive())
         await self._ledger.release(record.marker)
 
     async def _take_over(self, job: Job, record: UploadRecord) -> Multipart | None:
@@ -183,14 +187,13 @@ class Multiparts:
             if record.state is not UploadState.COMPLETING:
                 return None
             try:
-                upload.is_done = await self._retrier.run(
-                    name, self._completion.confirm_once, upload
-                )
+                upload.is_done = await self._completion.confirm(upload)
             except ReplyError as error:
                 if error.status != 404 and not isinstance(error, WrongCustomerKeyError):
                     raise  # else it was removed since, or replaced under another key
             upload.done.extend(record.parts)
-            job.crc = upload.crc()
+            whole = sum(part.size for part in upload.done) == job.size
+            job.crc = upload.crc() if whole else None
             return upload if upload.is_done else None
         upload.there = usable_parts(record, listed)
         parts = tuple(upload.there.values())

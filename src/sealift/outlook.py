@@ -24,6 +24,10 @@ class Outlook:
         self._expired_count = 0
         self._refused_count = 0
 
+    def note_success(self) -> None:
+        """An object went well: what failed before it was no matter of all."""
+        self._expired_count = 0
+
     def end_after(self, error: ObjectError, *, has_written: bool) -> ObjectError | None:
         """What to end the run with, if `error` is the one to end it.
 

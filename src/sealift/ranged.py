@@ -118,9 +118,9 @@ class RangedDownloader:
     async def _begin(self, job: Job, parts: list[str], head: HeadFacts) -> _Download:
         """The download as a dead run left it, if it was of this very version; else a new one."""
         records = await self._ledger.take_downloads(job.path)
-        for earlier in records[:-1]:  # their files were swept away
+        for earlier in records[:-1]:
             if earlier.temporary != records[-1].temporary:
-                await self._ledger.release(earlier.temporary)
+                await self._drop(parts, earlier)
         if records:
             with anyio.CancelScope(shield=True):  # brief, and half of it would lose what is there
                 download = await self._take_over(job, parts, head, records[-1])
@@ -140,6 +140,13 @@ class RangedDownloader:
             self._ledger.key_id,
         )
         return _Download(job, head, file, record, {}, time.monotonic())
+
+    async def _drop(self, parts: list[str], earlier: DownloadRecord) -> None:
+        """Remove what a dead run left, for a later one has left something newer."""
+        file = await self._disk.run(self._target.reopen, parts, earlier.temporary, earlier.size)
+        if file is not None:
+            self._target.discard(file)
+        await self._ledger.release(earlier.temporary)
 
     async def _take_over(
         self, job: Job, parts: list[str], head: HeadFacts, left: DownloadRecord

@@ -12,8 +12,9 @@ from typing import NamedTuple, Protocol
 
 from sealift.model import PartDone
 
-# Of a file: device, inode, size in bytes, mtime and ctime in nanoseconds since the epoch.
-FileIdentity = tuple[int, int, int, int, int]
+# Of a file: device, inode, size in bytes, mtime and ctime in nanoseconds since the epoch; its mode,
+# where that goes along.
+FileIdentity = tuple[int, ...]
 
 
 class UploadState(enum.IntEnum):

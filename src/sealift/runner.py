@@ -221,6 +221,7 @@ class Runner:
                 if end is not None:
                     raise end
                 return
+            outlook.note_success()
             if target is not None and target.durability is Durability.NONE:
                 job.mtime_ns = None  # it proves nothing: a power cut may keep it and not the bytes
             if ledger is not None and job.etag:  # else an object was left alone, and not looked at
@@ -278,7 +279,7 @@ class Runner:
             target.token if target else secrets.token_hex(8),
             time.time(),
             self._options.words,
-            os.getcwd(),
+            _working_directory(),
             objects.scope,
             target.root if target else None,
             self._options.aim,
@@ -324,6 +325,14 @@ class Runner:
             note_done=schedule.note_done,
             ledger=ledger,
         )
+
+
+def _working_directory() -> str:
+    """Empty when it is gone: then nobody can run the command there again."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
 
 
 def _remove_files(

@@ -119,16 +119,22 @@ class Uploader:
             await self._upload_parts(job)
             return True
         try:
-            await self._retrier.run(job.location.name, self._put_once, job, failed=failed)
+            await self._put_as_expected(job, failed)
         except NotSealedError as error:
             await remove_unsealed(self._objects, self._retrier, job.location, error)
             raise
+        return True
+
+    async def _put_as_expected(self, job: Job, failed: ObjectError | None) -> None:
+        name = job.location.name
+        try:
+            await self._retrier.run(name, self._put_once, job, failed=failed)
         except ReplyError as error:
             if not is_refusal(error, job):
                 raise
-            if not await self._conditions.settle(job, error):
-                return await self._upload_once(job, None)
-        return True
+            if await self._conditions.settle(job, error):
+                return
+            await self._retrier.run(name, self._put_once, job)
 
     # One request
 
@@ -187,7 +193,9 @@ class Uploader:
             if source.size != job.size:
                 raise SourceChangedError("the file was changed after it was planned")
             part_size = part_size_for(source.size, self._part_size)
-            origin = Origin(source.path, source.identity, part_size)
+            mode = self._kept(source.mode)
+            identity = source.identity if mode is None else (*source.identity, mode)
+            origin = Origin(source.path, identity, part_size)
             upload = await self._multiparts.resume(job, origin)
             if upload is None:
                 upload = await self._create(job, source, origin)

@@ -51,7 +51,7 @@ async def abort_left(
     """
     name = record.name
     if record.upload_id:
-        ids = [record.upload_id]
+        ids = [record.upload_id] if record.upload_id not in alive else []
     else:
         found = await retrier.run(name, objects.list_uploads, name)
         first, last = record.planned_at - CLOCK_TOLERANCE, record.planned_at + LONGEST_CREATE_TIME

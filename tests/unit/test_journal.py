@@ -256,7 +256,7 @@ def test_the_ids_of_runs_that_are_alive(state: State) -> None:
     first.write([UploadPlanned(created(1)), UploadPlanned(upload(2))], durable=False)
     assert live_upload_ids(state.text) == {"id-1"}
     found = second.leftovers()
-    assert {"id-1"} <= found.alive
+    assert {"id-1"} <= second.alive()
     first.close(finished=True)
     second.close(finished=True)
 
@@ -291,7 +291,7 @@ def test_a_run_of_another_process_is_not_touched_while_it_lives(
     state.leave(UploadPlanned(upload(0)))
     journal = state.open(1)
     found = journal.leftovers()
-    assert (found.runs, found.alive) == ([run_record(0)], {"held-id"})
+    assert (found.runs, journal.alive()) == ([run_record(0)], {"held-id"})
     journal.release(upload(0).marker)
     journal.swept(TOKENS[0])
     journal.close(finished=True)

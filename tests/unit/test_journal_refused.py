@@ -163,7 +163,7 @@ def test_an_unwritable_directory(open_path: Path) -> None:
         out, _ = child.communicate()
     assert out.splitlines()[0].endswith("has room")
     assert "Permission denied" in out.splitlines()[0]
-    assert out.splitlines()[1:] == ["0 []", "set()"]
+    assert out.splitlines()[1:] == ["0 []", "frozenset()"]
     assert os.listdir(state.path) == []
 
 
@@ -190,7 +190,7 @@ def test_a_journal_of_another_user_stops_nobody(open_path: Path) -> None:
     assert lines[0] == "opened 0"
     assert lines[1].startswith("0 [")
     assert lines[1].count("Permission denied") == 1
-    assert lines[2] == "set()"
+    assert lines[2] == "frozenset()"
     assert state.names() == before
     assert state.only().uploads == [upload(0)]
 

@@ -418,7 +418,7 @@ async def test_a_run_that_does_not_resume_leaves_dead_runs_alone(site: Site) -> 
     await ledger.note(planned(2))
     assert await ledger.take_uploads("n1") == []
     assert ledger.stale_tokens() == (set(), set())
-    assert ledger.alive() == frozenset()
+    assert await ledger.alive() == frozenset()
     await ledger.finish(finished=True)
     assert site.left() == ["n1"]
 

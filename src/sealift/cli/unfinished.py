@@ -49,7 +49,8 @@ def run_resume(token: str | None) -> int:
             worst = max(worst, EXIT_USAGE)
             continue
         print(f"sealift {escape(shlex.join(words))}", file=sys.stderr)
-        command = [sys.executable, "-m", "sealift", *words]
+        # -P: what lies in that directory is data, and no module of ours.
+        command = [sys.executable, "-P", "-m", "sealift", *words]
         worst = max(worst, subprocess.run(command, cwd=directory, check=False).returncode)  # noqa: S603
     return worst
 
@@ -58,7 +59,7 @@ async def clean(engine: Engine, token: str | None, older_than: float, *, as_json
     """Undo unfinished runs that began `older_than` seconds ago; raises ObjectError at the end."""
     failed = 0
     with _dead_runs() as found:
-        alive = frozenset(live_upload_ids(None))
+        alive = live_upload_ids(None, found)
         for dead in _chosen(found, token):
             if time.time() - dead.run.started_at < older_than:
                 continue
