@@ -330,6 +330,24 @@ def test_resume_runs_each_command_once_the_oldest_first(
     assert left() == []
 
 
+def test_resume_runs_nothing_that_lies_in_the_directory(
+    server: FaultServer, run_process: Run, scope: str, work: Path
+) -> None:
+    """Restored files may have the names of modules."""
+    data = work / "d"
+    data.mkdir()
+    (data / "z").write_bytes(b"z")
+    (data / ".env").write_bytes((work / ".env").read_bytes())
+    for module in ("json", "anyio", "secrets", "sealift"):
+        (data / f"{module}.py").write_text("open('ran', 'w').close()")
+    leave(scope=scope, words=("put", "z", "s3://bucket/z"), directory=str(data))
+
+    assert run_process("resume").status == 0
+
+    assert not (data / "ran").exists()
+    assert list(server.objects) == [("bucket", "z")]
+
+
 @pytest.mark.usefixtures("server")
 def test_resume_says_whose_directory_is_gone_and_goes_on(
     server: FaultServer, run_process: Run, scope: str, work: Path

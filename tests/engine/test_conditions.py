@@ -155,6 +155,21 @@ async def test_a_server_without_conditional_writes_is_asked_by_list(
         assert not site.server.uploads
 
 
+@pytest.mark.parametrize("across", [False, True])
+async def test_a_server_that_refuses_all_writes_is_asked_twice(site: Site, across: bool) -> None:
+    store(site, {"y": b"y"}, "q/")
+    site.server.script(Match(operation="PutObject", times=None), Status(501, "NotImplemented"))
+    site.server.script(Match(operation="CopyObject", times=None), Status(501, "NotImplemented"))
+    if across:
+        async with site.engine() as engine:
+            await engine.copy(uri("q/y"), uri("x"), TreeOptions(if_absent=True))
+    else:
+        await put_if_absent(site, b"small")
+
+    assert set(site.record.failed) == {"x"}
+    assert len(site.server.seen("PutObject")) == 2
+
+
 async def test_a_tree_is_copied_around_what_is_there(site: Site) -> None:
     tree = {f"n{number:02}": b"ours" for number in range(20)}
     here = make(site.directory / "tree", tree)

@@ -17,6 +17,7 @@ from tests.kit import KEY, OTHER_KEY, Do
 from sealift.journal import Journal, dead_runs
 from sealift.keys import CustomerKey
 from sealift.model import Location
+from sealift.options import TreeOptions
 from sealift.records import UploadPlanned
 from sealift.retry import Policy
 
@@ -482,3 +483,53 @@ async def test_an_upload_that_a_lost_create_makes_late_is_aborted(site: Site, st
     await put(site, state)
 
     assert_done(site, state)
+
+
+@pytest.mark.parametrize("operation", ["ListParts", "AbortMultipartUpload"])
+async def test_without_the_right_to_look_an_upload_begins_anew(
+    site: Site, state: str, operation: str
+) -> None:
+    await put_in_vain(site, state)
+    site.server.script(
+        Match(operation=operation, times=None), Status(403, "AccessDenied", "no right")
+    )
+    if operation == "AbortMultipartUpload":
+        site.file("source", LARGE[::-1])  # so that the old one is of no use
+
+    await put(site, state)
+
+    assert site.record.finished == {"x"}
+    assert left_over(state) == ["x"]
+
+
+async def test_parts_are_kept_when_complete_is_refused_for_the_moment(
+    site: Site, state: str
+) -> None:
+    site.file("source", LARGE)
+    is_refused = True
+    site.server.script(
+        Match(operation="CompleteMultipartUpload", times=None, where=lambda _: is_refused),
+        Status(503, "SlowDown"),
+    )
+    await put(site, state)
+    assert set(site.record.failed) == {"x"}
+    assert left_over(state) == ["x"]
+    is_refused = False
+    begin_anew(site)
+
+    await put(site, state)
+
+    assert_done(site, state)
+    assert sent_parts(site) == []
+
+
+async def test_an_upload_begun_without_the_mode_is_not_gone_on_with(site: Site, state: str) -> None:
+    await put_in_vain(site, state)
+    begin_anew(site)
+
+    async with site.engine(policy=BRIEF, state_directory=state) as engine:
+        tree = TreeOptions(preserve_mode=True)
+        await engine.copy(str(site.directory / "source"), "s3://bucket/x", tree)
+
+    assert_done(site, state)
+    assert "x-amz-meta-mode" in site.server.objects["bucket", "x"].headers

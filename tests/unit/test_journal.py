@@ -255,7 +255,7 @@ def test_the_ids_of_runs_that_are_alive(state: State) -> None:
     first, second = state.open(1), state.open(2)
     first.write([UploadPlanned(created(1)), UploadPlanned(upload(2))], durable=False)
     assert live_upload_ids(state.text) == {"id-1"}
-    found = second.leftovers()
+    second.leftovers()
     assert {"id-1"} <= second.alive()
     first.close(finished=True)
     second.close(finished=True)
