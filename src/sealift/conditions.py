@@ -11,11 +11,16 @@ lost. What stands there tells.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
 from sealift.errors import ObjectError, OvertakenError, ReplyError
 from sealift.model import ABSENT, Job, bare_etag
 from sealift.retry import Retrier
 from sealift.wire.bucket import BucketClient
 from sealift.wire.operations import Headers
+
+T = TypeVar("T")
 
 IF_ABSENT: Headers = {"if-none-match": "*"}
 
@@ -42,6 +47,34 @@ class Conditions:
             return None
         return IF_ABSENT if job.expects == ABSENT else {"if-match": job.expects}
 
+    def expect(self, jobs: Sequence[Job]) -> None:
+        """Have `jobs` expect nothing, where all do."""
+        if self.if_absent:
+            for job in jobs:
+                job.expects = ABSENT
+
+    def outcome(self, error: OvertakenError) -> OvertakenError | None:
+        """How a job ends that was overtaken: with `if_absent` there was nothing to do."""
+        return None if self.if_absent else error
+
+    async def write(
+        self, job: Job, write_once: Callable[[], Awaitable[T]], failed: ObjectError | None = None
+    ) -> T | None:
+        """Make a write of `job`; None: an earlier attempt had made it.
+
+        OvertakenError when something else stands there. `failed` is the error of a first attempt
+        that was made already.
+        """
+        name = job.location.name
+        try:
+            return await self._retrier.run(name, write_once, failed=failed)
+        except ReplyError as error:
+            if not is_refusal(error, job):
+                raise
+            if await self._settle(job, error):
+                return None
+        return await self._retrier.run(name, write_once)
+
     async def check(self, job: Job) -> None:
         """OvertakenError when LIST shows something else than `job` expects."""
         if job.expects is None:
@@ -58,7 +91,7 @@ class Conditions:
             self._is_supported = False
         return error.status == 501
 
-    async def settle(self, job: Job, error: ReplyError) -> bool:
+    async def _settle(self, job: Job, error: ReplyError) -> bool:
         """Whether the refused write of `job` was made; False: make it again, without a condition.
 
         OvertakenError when something else stands there.

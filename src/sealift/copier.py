@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from sealift.checksums import Digest
 from sealift.completion import Multipart
-from sealift.conditions import Conditions, is_refusal
+from sealift.conditions import Conditions, is_refusal, overtaken
 from sealift.errors import (
     IntegrityError,
     NotSealedError,
@@ -29,7 +29,6 @@ from sealift.errors import (
 from sealift.fetching import fetch_range
 from sealift.metadata import FileFacts
 from sealift.model import (
-    ABSENT,
     GiB,
     Job,
     Location,
@@ -114,13 +113,12 @@ class Copier:
 
     async def move(self, jobs: Sequence[Job], settle: Settle) -> None:
         """Copy the objects of `jobs` one after the other; `settle` hears how each ended."""
+        self._conditions.expect(jobs)
         for job in jobs:
-            if self._conditions.if_absent:
-                job.expects = ABSENT
             try:
                 checked = await self._copy(job)
             except OvertakenError as error:
-                settle(job, None if self._conditions.if_absent else error)
+                settle(job, self._conditions.outcome(error))
             except ObjectError as error:
                 settle(job, error)
             else:
@@ -186,7 +184,7 @@ class Copier:
         except ReplyError as error:
             if error.status != 412 or not is_refusal(error, job):
                 raise
-            await self._conditions.settle(job, error)
+            raise overtaken(job) from None  # nobody here has seen the bytes to know them again
         job.moved = job.size
         self._note_done()
 
@@ -255,19 +253,14 @@ class Copier:
             )  # fmt: skip
 
         try:
-            try:
-                stored = await self._retrier.run(location.name, put_once)
-            except ReplyError as error:
-                if not is_refusal(error, job):
-                    raise
-                if await self._conditions.settle(job, error):
-                    return
-                stored = await self._retrier.run(location.name, put_once)
+            stored = await self._conditions.write(job, put_once)
         except NotSealedError as error:
             await remove_unsealed(
                 self._objects, self._retrier, location, error, in_place=self._is_in_place(job)
             )
             raise
+        if stored is None:
+            return
         job.etag, job.version_id = stored.etag, stored.version_id
         self._checks_crc = self._checks_crc or stored.checked
 

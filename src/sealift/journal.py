@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sealift.errors import JournalError
+from sealift.files.directories import sync_directory
 from sealift.journal_files import (
     SUFFIX,
     DamagedError,
@@ -58,7 +59,6 @@ class DeadRun:
     run: RunRecord
     uploads: list[UploadRecord]
     downloads: list[DownloadRecord]
-    dropped: int
     is_swept: bool = False
 
     def names(self) -> set[str]:
@@ -203,11 +203,7 @@ class Journal:
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGE_COUNT}")
         for name in self._unsynced:
             with suppress(PermissionError):  # one above ours that we may only go through
-                directory = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                try:
-                    os.fsync(directory)
-                finally:
-                    os.close(directory)
+                sync_directory(name)
         self._is_durable = True
 
     def release(self, name: str) -> None:
@@ -304,9 +300,7 @@ def _find_dead(directory: str, damaged: list[str]) -> list[DeadRun]:
         if content is None or content.run is None:
             os.close(lock)
             continue
-        found.append(
-            DeadRun(path, lock, content.run, content.uploads, content.downloads, content.dropped)
-        )
+        found.append(DeadRun(path, lock, content.run, content.uploads, content.downloads))
     return found
 
 

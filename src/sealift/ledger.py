@@ -191,7 +191,7 @@ class Ledger:
         )
 
     async def alive(self) -> frozenset[str]:
-        """The ids of the uploads that other runs are busy with by now."""
+        """The ids of the uploads that living runs are busy with by now, this one among them."""
         return await self._call(lambda store: store.alive(), frozenset())
 
     async def release(self, name: str) -> None:

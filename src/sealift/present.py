@@ -19,6 +19,7 @@ from sealift.compare import is_as_recorded
 from sealift.differences import Entries
 from sealift.errors import CatalogueError
 from sealift.events import Noted, Reporter, Unchanged
+from sealift.files.directories import sync_directory
 from sealift.files.disk import Disk
 from sealift.model import Known, Location, RemoteObject
 from sealift.remote import Pages
@@ -91,11 +92,7 @@ class Present:
             for end in (0, *(at for at, sign in enumerate(name) if sign == "/"))
         }
         for name in directories | above:
-            fd = os.open(os.path.join(self._directory, name), os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+            sync_directory(os.path.join(self._directory, name))
 
     def _is_there(self, found: RemoteObject, known: Known | None) -> bool:
         if known is None:

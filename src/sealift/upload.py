@@ -16,7 +16,7 @@ from functools import partial
 
 from sealift.checksums import Digest
 from sealift.completion import Multipart, gone
-from sealift.conditions import Conditions, is_refusal
+from sealift.conditions import Conditions
 from sealift.errors import (
     NotSealedError,
     ObjectError,
@@ -28,7 +28,7 @@ from sealift.errors import (
 from sealift.files.source import CHUNK_SIZE, SourceFile, read_each, read_small
 from sealift.hedge import Hedge
 from sealift.metadata import FileFacts, content_type
-from sealift.model import ABSENT, ByteRange, Job, MiB, Part, PartDone, cut_parts, part_size_for
+from sealift.model import ByteRange, Job, MiB, Part, PartDone, cut_parts, part_size_for
 from sealift.multipart import Multiparts, Origin
 from sealift.resources import Resources, Settle
 from sealift.unsealed import remove_unsealed
@@ -76,9 +76,7 @@ class Uploader:
         Small files are read by one call to the disk and sent one after the other. When one of them
         fails, it and those after it go the careful way, one by one.
         """
-        if self._conditions.if_absent:
-            for job in jobs:
-                job.expects = ABSENT
+        self._conditions.expect(jobs)
         sent, failed = 0, None
         if len(jobs) > 1:
             try:
@@ -91,7 +89,7 @@ class Uploader:
             try:
                 checked = await self._upload(job, failed)
             except OvertakenError as error:
-                settle(job, None if self._conditions.if_absent else error)
+                settle(job, self._conditions.outcome(error))
             except ObjectError as error:
                 settle(job, error)
             else:
@@ -119,22 +117,11 @@ class Uploader:
             await self._upload_parts(job)
             return True
         try:
-            await self._put_as_expected(job, failed)
+            await self._conditions.write(job, partial(self._put_once, job), failed)
         except NotSealedError as error:
             await remove_unsealed(self._objects, self._retrier, job.location, error)
             raise
         return True
-
-    async def _put_as_expected(self, job: Job, failed: ObjectError | None) -> None:
-        name = job.location.name
-        try:
-            await self._retrier.run(name, self._put_once, job, failed=failed)
-        except ReplyError as error:
-            if not is_refusal(error, job):
-                raise
-            if await self._conditions.settle(job, error):
-                return
-            await self._retrier.run(name, self._put_once, job)
 
     # One request
 

@@ -58,6 +58,15 @@ def _make(path: str, *, durable: bool) -> None:
             os.close(parent)
 
 
+def sync_directory(path: str) -> None:
+    """Make the entries of a directory durable. OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def _sync_new(component: str, parent: int) -> None:
     """Sync a directory that was made into its parent; when that fails, it is gone again.
 

@@ -8,7 +8,6 @@ See `operations` for what all requests share.
 from __future__ import annotations
 
 import asyncio
-import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -31,7 +30,7 @@ from sealift.wire.heads import CRC_HEADER, carried_headers, facts_of
 from sealift.wire.http1 import Head
 from sealift.wire.listing import parse_page
 from sealift.wire.multipart import named_etag
-from sealift.wire.operations import MAX_PAGE_SIZE, REPLACED, Headers
+from sealift.wire.operations import REPLACED, Headers, page_room
 from sealift.wire.sigv4 import query_string, uri_path
 from sealift.wire.uploads import MultipartClient
 
@@ -95,7 +94,7 @@ class BucketClient(MultipartClient):
         query = query_string(
             [("list-type", "2"), ("encoding-type", "url"), ("max-keys", "0"), ("prefix", "")]
         )
-        path = self._bucket.base_path.removesuffix("/") or "/"
+        path = self._bucket.path
         body = await self._ask("ListObjectsV2", "GET", path, query, {})
         parse_page(body[1])
 
@@ -173,9 +172,8 @@ class BucketClient(MultipartClient):
         digest = Digest(document, with_md5=True)  # AWS wants one of the two, Ceph 16 the second
         headers = {CRC_HEADER: encode(digest.crc), "content-md5": digest.content_md5 or ""}
         headers["content-type"] = "application/xml"
-        path = self._bucket.base_path.removesuffix("/") or "/"
-        # 1,000 failures are long; memory that is not touched is not there.
-        room = memoryview(mmap.mmap(-1, MAX_PAGE_SIZE))
+        path = self._bucket.path
+        room = page_room()  # 1,000 failures are long
         reply, body = await self._ask(
             "DeleteObjects", "POST", path, "delete=", headers, document, room
         )

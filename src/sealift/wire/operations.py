@@ -75,6 +75,11 @@ class Bucket:
     region: str
     name: str
 
+    @property
+    def path(self) -> str:
+        """The path of the bucket itself."""
+        return self.base_path.removesuffix("/") or "/"
+
 
 class _Layout(NamedTuple):
     """The headers of all requests that have the same names: `lines` is a format, sorted by name."""
@@ -227,10 +232,8 @@ class ObjectClient:
             query = query_string(params)
         except UnicodeEncodeError:
             raise UnsafeNameError("the prefix is not UTF-8") from None
-        path = self._bucket.base_path.removesuffix("/") or "/"
-        request = self._request("GET", path, query, {}, None)
-        # Memory that is not touched is not there: no need to begin with less.
-        room = memoryview(mmap.mmap(-1, MAX_PAGE_SIZE))
+        request = self._request("GET", self._bucket.path, query, {}, None)
+        room = page_room()
         reply = await self._pool.exchange("GET", request, None, room)
         if reply.error_body is not None:
             raise error_of("ListObjectsV2", reply, sealed=False)
@@ -374,6 +377,11 @@ def not_sealed_message(operation: str) -> str:
     return (
         f"{operation}: the server did not use the customer key: the bytes were stored UNENCRYPTED"
     )
+
+
+def page_room() -> memoryview:
+    """Room for a page; memory that is not touched is not there: no need to begin with less."""
+    return memoryview(mmap.mmap(-1, MAX_PAGE_SIZE))
 
 
 def _take_back(reply: Reply, counter: Counter | None) -> None:

@@ -6,7 +6,6 @@ for what all requests share.
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -28,7 +27,7 @@ from sealift.wire.multipart import (
     part_list,
     upload_id,
 )
-from sealift.wire.operations import MAX_PAGE_SIZE, Headers, ObjectClient, error_of
+from sealift.wire.operations import Headers, ObjectClient, error_of, page_room
 from sealift.wire.receiving import Reply
 from sealift.wire.sigv4 import query_string
 
@@ -150,7 +149,13 @@ class MultipartClient(ObjectClient):
             query = query_string([("part-number-marker", str(marker)), ("uploadId", upload_id)])
             try:
                 _, body = await self._ask(
-                    "ListParts", "GET", self._path(name), query, self._seal.copy(), None, _page()
+                    "ListParts",
+                    "GET",
+                    self._path(name),
+                    query,
+                    self._seal.copy(),
+                    None,
+                    page_room(),
                 )
             except ReplyError as error:
                 if error.code in ("NoSuchUpload", "NoSuchKey"):  # the second is Ceph's
@@ -172,13 +177,19 @@ class MultipartClient(ObjectClient):
         found: list[OpenUpload] = []
         marker = ("", "")
         seen = {marker}  # those of one name are in the order of their time, not of their ids
-        path = self._bucket.base_path.removesuffix("/") or "/"
+        path = self._bucket.path
         while True:
             params = [("encoding-type", "url"), ("prefix", name), ("uploads", "")]
             if marker[0]:
                 params += [("key-marker", marker[0]), ("upload-id-marker", marker[1])]
             _, body = await self._ask(
-                "ListMultipartUploads", "GET", path, query_string(sorted(params)), {}, None, _page()
+                "ListMultipartUploads",
+                "GET",
+                path,
+                query_string(sorted(params)),
+                {},
+                None,
+                page_room(),
             )
             uploads, following = parse_uploads(body, name)
             found += uploads
@@ -227,8 +238,3 @@ class MultipartClient(ObjectClient):
         except NotSealedError:
             return False
         return True
-
-
-def _page() -> memoryview:
-    """Room for a page; memory that is not touched is not there."""
-    return memoryview(mmap.mmap(-1, MAX_PAGE_SIZE))
