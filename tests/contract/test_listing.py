@@ -16,7 +16,7 @@ from sealift.events import Silent
 from sealift.options import Options
 from sealift.session import Session
 from sealift.wire.listing import Page
-from sealift.wire.operations import ObjectClient
+from sealift.wire.pages import ListingClient
 
 
 def json_lines(text: str) -> list[dict[str, object]]:
@@ -199,15 +199,20 @@ def test_a_slow_listing_is_made_in_ranges_and_shows_the_same(
     site.run(lambda engine: engine.sync(str(tree), site.uri("p")))
     expected = sorted(f"p/{name}" for name in read_tree(tree))
     begun: list[str] = []
-    list_page = ObjectClient.list_page
+    list_page = ListingClient.list_page
 
     async def noted(
-        client: ObjectClient, prefix: str, token: str | None, delimiter: str, limit: int, after: str
+        client: ListingClient,
+        prefix: str,
+        token: str | None,
+        delimiter: str,
+        limit: int,
+        after: str,
     ) -> Page:
         begun.append(after)
         return await list_page(client, prefix, token, delimiter, limit, after)
 
-    monkeypatch.setattr(ObjectClient, "list_page", noted)
+    monkeypatch.setattr(ListingClient, "list_page", noted)
     monkeypatch.setattr(remote, "SLOW_PAGE", 0.0)
     names: list[str] = []
 

@@ -53,9 +53,10 @@ from sealift.errors import (
 from sealift.keys import CustomerKey
 from sealift.metadata import FileFacts
 from sealift.model import ByteRange
-from sealift.wire import operations
+from sealift.wire import pages
 from sealift.wire.identity import Identity
-from sealift.wire.operations import Bucket, ObjectClient
+from sealift.wire.operations import Bucket
+from sealift.wire.pages import ListingClient
 from sealift.wire.sigv4 import Credentials
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(10)]
@@ -72,7 +73,7 @@ EMPTY_PAGE = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketRes
 class Lane:
     """A client of one bucket, and what it counted."""
 
-    objects: ObjectClient
+    objects: ListingClient
     count: Count
     server: FaultServer
 
@@ -115,7 +116,7 @@ async def open_lane(
     async with open_pool(server, certificate) as pool:
         reached = bucket or Bucket(f"localhost:{server.port}", "/bucket/", "eu-west-1", "bucket")
         identity = Identity(Credentials("AK", "SK", token))
-        yield Lane(ObjectClient(pool, reached, identity, key), Count(), server)
+        yield Lane(ListingClient(pool, reached, identity, key), Count(), server)
         if key is CUSTOMER_KEY:
             assert open_count(pool) <= 1
 
@@ -480,7 +481,7 @@ async def test_a_listing_that_does_not_end(
     monkeypatch: pytest.MonkeyPatch,
     fault: Any,
 ) -> None:
-    monkeypatch.setattr(operations, "MAX_PAGE_SIZE", len(EMPTY_PAGE))
+    monkeypatch.setattr(pages, "MAX_PAGE_SIZE", len(EMPTY_PAGE))
     endless = Status(200, body=EMPTY_PAGE + b" ")
     server.script(Match(), Status(200, body=EMPTY_PAGE))
     server.script(Match(after=1), (endless, fault) if fault else endless)

@@ -1,8 +1,8 @@
 """The rarer requests to a bucket, each one attempt: what comes before and after an object's bytes.
 
 `reach`, HeadObject, DeleteObject, DeleteObjects, CopyObject and UploadPartCopy, and by way of
-`uploads` those of multipart uploads. The customer key goes on every request that S3 lets carry it.
-See `operations` for what all requests share.
+`uploads` those of multipart uploads, of `pages` LIST. The customer key goes on every request that
+S3 lets carry it. See `operations` for what all requests share.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from sealift.wire.heads import CRC_HEADER, carried_headers, facts_of
 from sealift.wire.http1 import Head
 from sealift.wire.listing import parse_page
 from sealift.wire.multipart import named_etag
-from sealift.wire.operations import REPLACED, Headers, page_room
+from sealift.wire.operations import REPLACED, Headers
+from sealift.wire.pages import page_room
 from sealift.wire.sigv4 import query_string, uri_path
 from sealift.wire.uploads import MultipartClient
 

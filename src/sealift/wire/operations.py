@@ -1,17 +1,15 @@
-"""PutObject, UploadPart, GetObject and ListObjectsV2: four requests, each one attempt.
+"""PutObject, UploadPart and GetObject: the requests that carry bytes, each one attempt.
 
 A success is believed only with the SSE-C echo: a server that ignores the customer key headers
 answers 200 and stores plaintext (measured: Ceph 16 on some paths, SeaweedFS 2). Redirects are
-errors, for whoever they name must not get the customer key. A listing has no use for the key and
-does not carry it.
+errors, for whoever they name must not get the customer key.
 
-Each raises ReplyError, NetworkError, IntegrityError, ObjectChangedError; LIST UnsafeNameError too.
+Each raises ReplyError, NetworkError, IntegrityError, ObjectChangedError.
 """
 
 from __future__ import annotations
 
 import hmac
-import mmap
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -21,24 +19,20 @@ from typing import NamedTuple
 from sealift import __version__
 from sealift.checksums import Digest, encode
 from sealift.errors import (
-    Cause,
     IntegrityError,
     NotSealedError,
     ObjectChangedError,
     ObjectError,
-    ProtocolError,
     ReplyError,
-    UnsafeNameError,
 )
 from sealift.keys import ALGORITHM, ALGORITHM_HEADER, KEY_MD5_HEADER, CustomerKey
 from sealift.metadata import PREFIX, FileFacts
-from sealift.model import ByteRange, MiB
+from sealift.model import ByteRange
 from sealift.replies import parse_error_body, reply_error
 from sealift.wire.connection import Body, Counter
 from sealift.wire.heads import CRC_HEADER, facts_of
 from sealift.wire.http1 import Head, head_of_lines
 from sealift.wire.identity import Identity
-from sealift.wire.listing import Page, parse_page
 from sealift.wire.pool import Pool
 from sealift.wire.receiving import CutShortError, Reply
 from sealift.wire.sigv4 import (
@@ -49,8 +43,6 @@ from sealift.wire.sigv4 import (
     uri_path,
 )
 
-# 1000 names of 1024 bytes, each byte as %XX, are 3 MiB.
-MAX_PAGE_SIZE = 16 * MiB
 # How many sets of header names are remembered; sealift's own requests have some twenty.
 MAX_LAYOUT_COUNT = 256
 _SPACES = re.compile(" {2,}")  # SigV4 signs them as one
@@ -111,7 +103,7 @@ class Received:
 
 
 class ObjectClient:
-    """The four calls, for one bucket and one customer key (None: no SSE-C)."""
+    """The three calls, for one bucket and one customer key (None: no SSE-C)."""
 
     def __init__(
         self,
@@ -203,50 +195,6 @@ class ObjectClient:
         except ObjectError:
             _take_back(reply, counter)
             raise
-
-    async def list_page(
-        self,
-        prefix: str,
-        token: str | None = None,
-        delimiter: str = "",
-        limit: int = 1000,
-        after: str = "",
-    ) -> Page:
-        """One page of the names that start with `prefix`, cut after the next `delimiter`.
-
-        It goes on where the page with the `token` ended, or behind the name `after`.
-        """
-        params = [
-            ("list-type", "2"),
-            ("encoding-type", "url"),  # XML cannot hold every name
-            ("max-keys", str(limit)),
-            ("prefix", prefix),
-        ]
-        if delimiter:
-            params.append(("delimiter", delimiter))
-        if token is not None:
-            params.append(("continuation-token", token))
-        elif after:
-            params.append(("start-after", after))
-        try:
-            query = query_string(params)
-        except UnicodeEncodeError:
-            raise UnsafeNameError("the prefix is not UTF-8") from None
-        request = self._request("GET", self._bucket.path, query, {}, None)
-        room = page_room()
-        reply = await self._pool.exchange("GET", request, None, room)
-        if reply.error_body is not None:
-            raise error_of("ListObjectsV2", reply, sealed=False)
-        if reply.too_long:
-            raise ProtocolError(
-                f"ListObjectsV2: a page of more than {MAX_PAGE_SIZE} bytes", cause=Cause.PERMANENT
-            )
-        page = parse_page(room[: reply.size])
-        if page.next_token == "":
-            raise IntegrityError(
-                "ListObjectsV2: the listing stops in the middle: the server gives no next page"
-            )
-        return page
 
     def _received(self, reply: Reply, span: ByteRange | None) -> Received:
         head = reply.head
@@ -377,11 +325,6 @@ def not_sealed_message(operation: str) -> str:
     return (
         f"{operation}: the server did not use the customer key: the bytes were stored UNENCRYPTED"
     )
-
-
-def page_room() -> memoryview:
-    """Room for a page; memory that is not touched is not there: no need to begin with less."""
-    return memoryview(mmap.mmap(-1, MAX_PAGE_SIZE))
 
 
 def _take_back(reply: Reply, counter: Counter | None) -> None:

@@ -27,7 +27,8 @@ from sealift.wire.multipart import (
     part_list,
     upload_id,
 )
-from sealift.wire.operations import Headers, ObjectClient, error_of, page_room
+from sealift.wire.operations import Headers, error_of
+from sealift.wire.pages import ListingClient, page_room
 from sealift.wire.receiving import Reply
 from sealift.wire.sigv4 import query_string
 
@@ -54,7 +55,7 @@ class Completed(NamedTuple):
     echoed: bool
 
 
-class MultipartClient(ObjectClient):
+class MultipartClient(ListingClient):
     """What is asked about uploads to one bucket."""
 
     async def create_multipart_upload(
