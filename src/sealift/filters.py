@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os.path
 import re
+import warnings
 from collections.abc import Sequence
 from fnmatch import translate
 from itertools import groupby
@@ -105,14 +106,17 @@ class _Ignored:
         for line in lines:
             if not line.strip() or line.startswith("#"):
                 continue
-            try:
-                pattern = GitIgnoreSpecPattern(_LAST_STARS.sub(_named_stars, line))
-            except ValueError:
-                raise _malformed(line) from None
-            if pattern.regex is None or pattern.include is None:
-                raise _malformed(line)
-            # In these regexes a `.` may stand for a line feed: names may hold one.
-            regex = re.compile(pattern.regex.pattern, re.DOTALL)
+            # Of a `[` in a set, as in `[[]`, `re` warns that it may mean more in a later Python.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)
+                try:
+                    pattern = GitIgnoreSpecPattern(_LAST_STARS.sub(_named_stars, line))
+                except ValueError:
+                    raise _malformed(line) from None
+                if pattern.regex is None or pattern.include is None:
+                    raise _malformed(line)
+                # In these regexes a `.` may stand for a line feed: names may hold one.
+                regex = re.compile(pattern.regex.pattern, re.DOTALL)
             self._last_first.append((pattern.include, regex.fullmatch))
         self._last_first.reverse()
         # Directories are asked about again and again: one that is not ignored, one that is.

@@ -192,3 +192,10 @@ def test_the_order_of_names_does_not_matter() -> None:
     chosen = Filter((), lines)
     for name in [*found, *reversed(found), *found[::3], *found[1::3]]:
         assert chosen.takes(name) is alone[name]
+
+
+def test_an_ignore_line_with_a_bracket_in_a_set_says_nothing_on_the_screen() -> None:
+    """Python warns of regular expressions that a later version may read in another way."""
+    chosen = Filter([], ["[[]x"])
+    assert not chosen.takes("[x")
+    assert chosen.takes("x")
