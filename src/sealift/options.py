@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from sealift.errors import UsageError
+from sealift.keyring import Keyring
 from sealift.keys import CustomerKey
 from sealift.model import DEFAULT_PART_SIZE, MAX_PART_SIZE, MIN_PART_SIZE, Durability, MiB
 from sealift.retry import Policy
@@ -57,7 +58,8 @@ class SourceOptions:
 class Options:
     """Settings of an engine. Sizes in bytes, `max_bandwidth` in bytes per second.
 
-    `customer_key` None means that objects are neither sealed nor expected to be. `memory` bounds
+    `customer_key` None means that objects are neither sealed nor expected to be; `keyring` has the
+    other keys at hand, and rules that may name another one for some objects. `memory` bounds
     the whole process, not only the buffers. `concurrency` None finds the number of requests in
     flight by itself. `source` None means that both sides of an s3-to-s3 copy are reached alike. The
     catalogue and the journal are kept in `state_directory`, None means the user's own. `words` are
@@ -80,6 +82,7 @@ class Options:
     policy: Policy = field(default_factory=Policy)
     deadlines: Deadlines = field(default_factory=Deadlines)
     source: SourceOptions | None = None
+    keyring: Keyring = field(default_factory=Keyring)
 
     def for_source(self) -> Options:
         """The options by which the source of an s3-to-s3 copy is reached."""
