@@ -92,6 +92,15 @@ class Keyring:
             return lambda _: default
         return lambda name: self.rule_for(Location(bucket, name)) or default
 
+    def triable_in(self, bucket: str) -> list[CustomerKey]:
+        """The keys that may be tried on objects of `bucket`.
+
+        Whoever serves it gets to see them: those that rules name for other buckets only stay away.
+        """
+        here = {rule.key_id for rule in self.rules if rule.prefix.bucket == bucket}
+        elsewhere = {rule.key_id for rule in self.rules} - here
+        return [held.key for held in self if held.key.key_id not in elsewhere]
+
     def check_rules(self, prefix: Location) -> None:
         """CustomerKeyError when a key is not at hand that rules name for objects below `prefix`.
 

@@ -59,6 +59,15 @@ def test_rules_are_checked_where_they_meet_a_prefix(
         RING.check_rules(prefix)
 
 
+def test_keys_that_rules_name_for_other_buckets_only_are_not_shown_to_this_one() -> None:
+    ring = Keyring([HeldKey(key, "x") for key in (ONE, TWO, THREE)], RULES)
+
+    assert ring.triable_in("b") == [ONE, TWO]
+    assert ring.triable_in("c") == [THREE]
+    assert ring.triable_in("d") == []
+    assert Keyring([HeldKey(ONE, "x")]).triable_in("d") == [ONE]
+
+
 def test_the_default_is_one_of_the_keys_and_can_be_replaced() -> None:
     ring = RING.with_default(THREE)
     assert {held.key.key_id for held in ring} == {ONE.key_id, TWO.key_id, THREE.key_id}
