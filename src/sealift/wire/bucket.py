@@ -86,11 +86,6 @@ class BucketClient(MultipartClient):
         )
 
     @property
-    def key_id(self) -> str | None:
-        """The id of the customer key."""
-        return None if self._customer_key is None else self._customer_key.key_id
-
-    @property
     def scope(self) -> str:
         """What tells this bucket from every other, as `https://host:port/bucket`.
 
@@ -105,6 +100,11 @@ class BucketClient(MultipartClient):
             if host.endswith(domain):
                 host = f"s3{domain}"
         return f"https://{host}/{bucket.name}"
+
+    @property
+    def key_id(self) -> str | None:
+        """The id of the customer key."""
+        return None if self._customer_key is None else self._customer_key.key_id
 
     @property
     def answer_time(self) -> float:
