@@ -47,7 +47,8 @@ class Settings:
     def require_customer_key(self) -> CustomerKey:
         if self.customer_key is None:
             raise SettingsError(
-                "there is no customer key", hint=f"set {KEY_NAME} in .env or give --key-file"
+                "there is no customer key",
+                hint=f"set {KEY_NAME} in .env or give --key-file; --sse none, s3 or kms do without",
             )
         return self.customer_key
 

@@ -24,7 +24,7 @@ COMMANDS = sorted(GROUP.commands)  # type: ignore[attr-defined]
 SHARED = [
     "--endpoint-url", "--profile", "--region", "--ca-bundle", "--env-file", "--key-file", "--quiet",
     "--json", "--no-progress", "--log-level", "--concurrency", "-j", "--part-size", "--memory",
-    "--max-bandwidth",
+    "--max-bandwidth", "--sse",
 ]  # fmt: skip
 
 
@@ -113,6 +113,7 @@ VALUES = {
     "endpoint_url": "https://e", "profile": "p", "region": "r", "ca_bundle": "c", "env_file": "e",
     "key_file": "k", "quiet": True, "json": True, "no_progress": True, "log_level": "info",
     "concurrency": 7, "part_size": "6MiB", "memory": "1GiB", "max_bandwidth": "1MiB",
+    "sse": "kms:k",
 }  # fmt: skip
 
 
