@@ -121,27 +121,24 @@ def read_key_file(path: str) -> list[HeldKey]:
 
 def key_directory_files(directory: str) -> list[str]:
     """The paths of the key files in a directory, sorted; hidden files and directories are none."""
-    paths = []
     try:
         with os.scandir(directory) as entries:
-            for entry in entries:
-                if entry.name.startswith(".") or entry.is_dir():
-                    continue
-                if not entry.is_file():  # to read a pipe would wait for ever
-                    raise CustomerKeyError(
-                        f"{entry.path} is no key file", hint="remove it from the key directory"
-                    )
-                paths.append(entry.path)
+            return sorted(
+                entry.path
+                for entry in entries
+                if not (entry.name.startswith(".") or entry.is_dir())
+            )
     except OSError as reason:
         raise CustomerKeyError(
             f"cannot read the key directory {directory}: {os.strerror(reason.errno or 0)}",
             hint="check --key-dir",
         ) from None
-    return sorted(paths)
 
 
 def read_directory_file(path: str) -> list[HeldKey]:
     """The keys in a file of a key directory; its name without suffix is the label, unless an id."""
+    if not os.path.isfile(path):  # to read a pipe would wait for ever
+        raise CustomerKeyError(f"{path} is no file", hint="remove it from the key directory")
     found = read_key_file(path)
     stem = os.path.splitext(os.path.basename(path))[0]
     return [

@@ -134,7 +134,7 @@ class KeySources:
                 plain = plain_key(values, where, None if is_decided else md5)
                 if plain is not None:
                     held.append(plain)
-                    default = default or plain.key
+                    default = default if is_decided else plain.key
             is_decided = is_decided or has_key(values)
         for values, where in ((self._environ, "the environment"), (self._file, self._env_path)):
             with _noted(problems):

@@ -222,8 +222,8 @@ def test_the_files_of_a_directory(tmp_path: Path) -> None:
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.symlink("missing", path)])
 def test_what_is_no_file_in_a_directory_is_named(tmp_path: Path, make) -> None:
     make(tmp_path / "odd")
-    with pytest.raises(CustomerKeyError, match=rf"{tmp_path}/odd is no key file"):
-        key_directory_files(str(tmp_path))
+    with pytest.raises(CustomerKeyError, match=rf"{tmp_path}/odd is no file"):
+        read_directory_file(*key_directory_files(str(tmp_path)))
 
 
 def test_a_directory_that_cannot_be_read(tmp_path: Path) -> None:
