@@ -114,9 +114,7 @@ class Catalogue:
         """How many objects each customer key seals, and their bytes, by the key's id."""
 
         def select(connection: Connection) -> dict[str, tuple[int, int]]:
-            return {
-                key_id: (count, size) for key_id, count, size in connection.execute(_BY_KEY)
-            }
+            return {key_id: (count, size) for key_id, count, size in connection.execute(_BY_KEY)}
 
         return self._run(select, {})
 

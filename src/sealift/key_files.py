@@ -17,6 +17,7 @@ import io
 import os
 import re
 import stat
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -144,6 +145,11 @@ def read_directory_file(path: str) -> list[HeldKey]:
     return [
         one if one.label or stem == one.key.key_id else one._replace(label=stem) for one in found
     ]
+
+
+def new_key(label: str) -> HeldKey:
+    """A new key of 32 random bytes."""
+    return HeldKey(CustomerKey.generate(), "", label, time.time())
 
 
 def check_label(label: str) -> str:
