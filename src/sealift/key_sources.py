@@ -16,7 +16,6 @@ from contextlib import contextmanager, suppress
 
 from sealift.config import Config, read_config
 from sealift.errors import CustomerKeyError, SealiftError, SettingsError
-from sealift.key_command import run_key_command
 from sealift.key_files import (
     KEY_MD5_NAME,
     KEY_NAME,
@@ -163,6 +162,8 @@ class KeySources:
         command = self._command or config.key_command
         if command is None:
             return []
+        from sealift.key_command import run_key_command  # here, as what few runs need
+
         return keys_in(run_key_command(command), "what the key command printed", "key command")
 
     def _directory_files(self) -> list[str]:
