@@ -30,9 +30,11 @@ from sealift.encryption import CUSTOMER, parse_sse
 from sealift.engine import Engine
 from sealift.errors import Interrupted, LocalFileError, ObjectError, SealiftError, UsageError
 from sealift.events import Fanout, Reporter
+from sealift.key_files import is_key_name
+from sealift.keyring import Keyring
 from sealift.model import DEFAULT_PART_SIZE, parse_size
 from sealift.options import DEFAULT_MEMORY, Options, SourceOptions
-from sealift.settings import KEY_MD5_NAME, KEY_NAME, Settings, read_key_file, read_settings
+from sealift.settings import Settings, read_customer_key, read_settings
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -48,9 +50,16 @@ def usage_checked(shared: Shared) -> Iterator[Settings]:
     try:
         if shared.log_level is not None:
             _configure_logging(shared.log_level)
-        settings = read_settings(shared.env_file, shared.key_file, os.environ)
-        for name in (KEY_NAME, KEY_MD5_NAME):  # a credential_process would inherit them
-            os.environ.pop(name, None)
+        settings = read_settings(
+            shared.env_file,
+            shared.key_file,
+            os.environ,
+            key_directory=shared.key_dir,
+            key_command=shared.key_command,
+            config=shared.config,
+        )
+        for name in list(filter(is_key_name, os.environ)):  # a credential_process would inherit it
+            del os.environ[name]
         for name, value in settings.aws.items():
             os.environ.setdefault(name, value)
         yield settings
@@ -182,6 +191,7 @@ def make_options(
         memory=parse_size(shared.memory) if shared.memory else DEFAULT_MEMORY,
         max_bandwidth=parse_size(shared.max_bandwidth) if shared.max_bandwidth else None,
         source=source,
+        keyring=settings.keyring if sealed else Keyring(),
         encryption=encryption,
         tag_key_id=tag_key_id,
         words=tuple(sys.argv[1:]),
@@ -207,7 +217,7 @@ def source_options(
         )
     customer_key = settings.customer_key if is_sealed else None
     if side.source_key_file is not None:
-        customer_key = read_key_file(side.source_key_file)
+        customer_key = read_customer_key(side.source_key_file)
     elif is_sealed and (side.source_sse is not None or _seals(shared)):
         customer_key = settings.require_customer_key()
     return SourceOptions(
