@@ -221,18 +221,29 @@ async def test_a_tag_that_the_server_loses_is_written_by_itself(site: Site) -> N
 
 
 async def test_an_upload_begun_without_the_tag_gets_it(site: Site, tmp_path: Path) -> None:
+    """Also when the server has shown by then that it keeps tags that come along."""
     state = str(tmp_path / "state")
     refused = True
     site.server.script(
-        Match(operation="UploadPart", part=2, times=None, where=lambda _: refused),
+        Match(operation="UploadPart", name="t/x", part=2, times=None, where=lambda _: refused),
         Status(503, "ServiceUnavailable"),
     )
-    policy = Policy(budget=0.3, longest_wait=0.02)
-    await site.put("x", LARGE, state_directory=state, policy=policy)
+    for name in ("a", "x"):
+        site.file(f"tree/{name}", LARGE)
+
+    async def copy(**changes: object) -> None:
+        async with site.engine(state_directory=state, concurrency=1, **changes) as engine:
+            await engine.copy(f"{site.directory}/tree/", "s3://bucket/t/")
+
+    await copy(policy=Policy(budget=0.3, longest_wait=0.02))
+    assert set(site.record.failed) == {"t/x"}
     refused = False
-    await _put_again(site, state_directory=state, tag_key_id=True)
-    assert count(site, "AbortMultipartUpload") == (0,)
-    assert site.server.s3.tags["bucket", "x"] == TAG
+    site.record = Record()
+    site.server.requests.clear()
+    await copy(tag_key_id=True)
+    assert site.record.finished == {"t/a", "t/x"}
+    assert count(site, "CreateMultipartUpload", "AbortMultipartUpload") == (1, 0)
+    assert [site.server.s3.tags["bucket", name] for name in ("t/a", "t/x")] == [TAG, TAG]
 
 
 @pytest.mark.parametrize("dialect", ["aws", "ceph"])
@@ -245,6 +256,33 @@ async def test_copies_keep_the_other_tags(site: Site) -> None:
     assert not site.record.failed
     for name in ("q/small", "q/large"):
         assert site.server.s3.tags["bucket", name] == {"a": "1"} | TAG
+
+
+async def test_what_goes_through_memory_has_all_tags_along(site: Site) -> None:
+    site.server.script(Match(operation="CopyObject"), Status(501, "NotImplemented"))
+    tags = {"x-amz-tagging": "a=1"}
+    for name, body in (("p/small", b"small"), ("p/large", LARGE)):
+        site.server.store(name, body, customer_key=OTHER_KEY, headers=tags)
+    async with site.engine(source=side(site, OTHER_KEY), tag_key_id=True, concurrency=1) as engine:
+        await engine.copy("s3://bucket/p/", "s3://bucket/q/")
+    assert not site.record.failed
+    for name in ("q/small", "q/large"):
+        assert site.server.s3.tags["bucket", name] == {"a": "1"} | TAG
+    assert count(site, "CopyObject", "PutObjectTagging") == (1, 0)
+
+
+async def test_a_copy_that_gets_no_tag_is_not_made_again(site: Site) -> None:
+    site.server.store("p", b"small", customer_key=KEY)
+    site.server.script(
+        Match(operation="GetObjectTagging", name="q", times=None), Status(403, "AccessDenied")
+    )
+    site.server.script(
+        Match(operation="PutObjectTagging", times=None), Status(501, "NotImplemented")
+    )
+    async with site.engine(tag_key_id=True) as engine:
+        await engine.copy("s3://bucket/p", "s3://bucket/q")
+    assert "keeps no tags" in str(site.record.failed["q"])
+    assert count(site, "CopyObject", "GetObject") == (1, 0)
 
 
 async def test_no_right_to_look_at_tags_is_enough(site: Site) -> None:
