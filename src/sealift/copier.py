@@ -39,7 +39,8 @@ from sealift.model import (
     part_size_for,
 )
 from sealift.multipart import Multiparts, Origin
-from sealift.resources import Resources, Settle
+from sealift.refusals import READS
+from sealift.resources import Explained, Resources, Settle
 from sealift.retry import Retrier
 from sealift.unsealed import remove_unsealed
 from sealift.wire.bucket import BucketClient, HeadFacts
@@ -64,11 +65,15 @@ class Way(enum.Enum):
 
 
 class Source(NamedTuple):
-    """The bucket that is read; `same_server` says that the other one's server can reach it."""
+    """The bucket that is read; `same_server` says that the other one's server can reach it.
+
+    `explained` is as in `Resources`, for what goes wrong there.
+    """
 
     objects: BucketClient
     retrier: Retrier
     same_server: bool
+    explained: Explained
 
 
 def choose_way(size: int, refused: Collection[Way]) -> Way:
@@ -106,6 +111,7 @@ class Copier:
         self._multiparts = Multiparts(resources, self._conditions)
         self._spread = resources.spread
         self._note_done = resources.note_done
+        self._explained = resources.explained
         self._source = source
         self._part_size = min(part_size, MAX_STREAMED_PART_SIZE)
         self._checks_crc = False
@@ -120,7 +126,9 @@ class Copier:
             except OvertakenError as error:
                 settle(job, self._conditions.outcome(error))
             except ObjectError as error:
-                settle(job, error)
+                is_read = isinstance(error, ReplyError) and error.operation in READS
+                explained = self._source.explained if is_read else self._explained
+                settle(job, await explained(error, job))
             else:
                 settle(job, checked)
 

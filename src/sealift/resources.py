@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from sealift.errors import ObjectError
@@ -17,13 +17,16 @@ from sealift.wire.bucket import BucketClient
 # that there was nothing to move.
 Settle = Callable[[Job, bool | ObjectError | None], None]
 
+Explained = Callable[[ObjectError, Job], Awaitable[ObjectError]]
+
 
 @dataclass(frozen=True, slots=True)
 class Resources:
     """The data plane, the disk, the memory budget, the retry policy, the journal, how pieces are
     spread.
 
-    `note_done` is called after each request that moved an object whole.
+    `note_done` is called after each request that moved an object whole. `explained` turns the
+    error of a job into one that says why, if it was a refusal.
     """
 
     objects: BucketClient
@@ -33,3 +36,4 @@ class Resources:
     spread: Spread
     note_done: Callable[[], None]
     ledger: Ledger
+    explained: Explained

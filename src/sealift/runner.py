@@ -324,7 +324,12 @@ class Runner:
             spread=schedule.spread,
             note_done=schedule.note_done,
             ledger=ledger,
+            explained=self._explained,
         )
+
+    async def _explained(self, error: ObjectError, job: Job) -> ObjectError:
+        location = job.location
+        return await self._session.explained(error, location.bucket, location.name)
 
 
 def _working_directory() -> str:

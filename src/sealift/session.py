@@ -24,6 +24,7 @@ from sealift.errors import (
     SettingsError,
 )
 from sealift.events import Noted, Reporter, Retried
+from sealift.inquiry import Inquiry
 from sealift.options import Options
 from sealift.replies import http_seconds
 from sealift.retry import Policy, Retrier
@@ -37,6 +38,7 @@ from sealift.wire.pool import Pool
 
 if TYPE_CHECKING:
     from sealift.control import Control
+    from sealift.control.bucket_settings import BucketSettings
 
 # How long the first request of a run is tried: a wrong endpoint should show at once.
 FIRST_CONTACT_BUDGET = 8.0
@@ -58,6 +60,7 @@ class Session:
         self._reporter = reporter
         self._stack = AsyncExitStack()
         self._clients: dict[str, BucketClient] = {}
+        self._inquiries: dict[str, Inquiry] = {}
         rate = options.max_bandwidth
         self._bandwidth = None if rate is None else Bandwidth(rate)
         self._direct: DirectRoute | None = None
@@ -92,6 +95,25 @@ class Session:
         if client is None:
             client = self._clients[bucket] = await self._reach(bucket)
         return client
+
+    async def explained(self, error: ObjectError, bucket: str, name: str) -> ObjectError:
+        """`error`, of a request about an object, with why it was refused, if it was.
+
+        That may cost a few requests, once a run.
+        """
+        client = self._clients.get(bucket)
+        if client is None or not isinstance(error, ReplyError) or error.denial is None:
+            return error
+        inquiry = self._inquiries.get(bucket)
+        if inquiry is None:
+            inquiry = self._inquiries[bucket] = Inquiry(bucket, client, self.settings)
+        return await inquiry.explained(error, name)
+
+    async def settings(self, bucket: str) -> BucketSettings:
+        """What speaks of a bucket's settings: the control plane, opened when it is first needed."""
+        control = await self._use_control()
+        control.identity = self._identity
+        return control.settings(bucket)
 
     async def keep_credentials(self) -> None:
         """Renew temporary credentials for ever, before they expire; botocore knows when that is."""

@@ -62,6 +62,7 @@ class Uploader:
         self._multiparts = Multiparts(resources, self._conditions)
         self._spread = resources.spread
         self._note_done = resources.note_done
+        self._explained = resources.explained
         self._part_size = part_size
         self._max_put_size = min(part_size, MAX_BUFFERED_PART_SIZE)
         # Of st_mode: the file type and the permissions, no setuid and such.
@@ -91,7 +92,7 @@ class Uploader:
             except OvertakenError as error:
                 settle(job, self._conditions.outcome(error))
             except ObjectError as error:
-                settle(job, error)
+                settle(job, await self._explained(error, job))
             else:
                 settle(job, checked)
             failed = None

@@ -21,10 +21,11 @@ from sealift.errors import (
     ReplyError,
     WrongCustomerKeyError,
 )
-from sealift.keys import KEY_MD5_HEADER
+from sealift.keys import KEY_MD5_HEADER, CustomerKey
 from sealift.metadata import FileFacts
 from sealift.model import Location, Part
 from sealift.replies import http_seconds
+from sealift.wire.address import AWS_DOMAINS
 from sealift.wire.deletion import delete_lists, failures_in, fits_in_xml
 from sealift.wire.heads import CRC_HEADER, carried_headers, facts_of
 from sealift.wire.http1 import Head
@@ -37,8 +38,7 @@ from sealift.wire.uploads import MultipartClient
 
 # Requests in flight for the names of one `delete_objects` that go one by one.
 SINGLE_DELETES = 16
-# Of each partition that has S3 at hosts of its own: https://docs.aws.amazon.com/general/latest/gr/s3.html
-_AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn")
+_FIRST = "bytes=0-0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,10 @@ class BucketClient(MultipartClient):
 
     _deletes_lists = True
 
+    def under(self, customer_key: CustomerKey | None) -> BucketClient:
+        """A client of the same bucket, over the same connections, under another customer key."""
+        return BucketClient(self._pool, self._bucket, self._identity, customer_key, self._now)
+
     @property
     def scope(self) -> str:
         """What tells this bucket from every other, as `https://host:port/bucket`.
@@ -77,7 +81,7 @@ class BucketClient(MultipartClient):
         host = bucket.netloc
         if bucket.base_path == "/":
             host = host.removeprefix(f"{bucket.name}.")
-        for domain in _AWS_DOMAINS:
+        for domain in AWS_DOMAINS:
             if host.endswith(domain):
                 host = f"s3{domain}"
         return f"https://{host}/{bucket.name}"
@@ -124,6 +128,10 @@ class BucketClient(MultipartClient):
             carried=carried_headers(head),
         )
 
+    async def read_first_byte(self, name: str) -> None:
+        """GET of one byte, to see whether that is refused; nothing is checked."""
+        await self._ask("GetObject", "GET", self._path(name), "", self._seal | {"range": _FIRST})
+
     async def _told_by_get(self, path: str, bare: ReplyError) -> ObjectError:
         """What a refused HEAD meant, which has no body to tell: the error of a GET of one byte.
 
@@ -131,7 +139,7 @@ class BucketClient(MultipartClient):
         object has no byte, which Ceph says before it looks at the key. When GET is not refused,
         credentials or the clock were put right meanwhile: HEAD may be asked again.
         """
-        for span in ({"range": "bytes=0-0"}, {}):
+        for span in ({"range": _FIRST}, {}):
             try:
                 await self._ask("HeadObject", "GET", path, "", self._seal | span)
             except ReplyError as told:
