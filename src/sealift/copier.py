@@ -1,8 +1,9 @@
 """One object from S3 to S3: by the server itself where it can, else streamed through memory.
 
-A server is asked once whether it can. Ceph 16 has no CopyObject of sealed objects (501), stores a
-plain source as plaintext under a 200, and reads the source of UploadPartCopy under the wrong key:
-what it says, or does not echo, is believed for the rest of the run, and no plaintext stays.
+A server is asked once whether it can, if `doctor` has not found that it cannot. Ceph 16 has no
+CopyObject of sealed objects (501), stores a plain source as plaintext under a 200, and reads the
+source of UploadPartCopy under the wrong key: what it says, or does not echo, is believed for the
+rest of the run, and no plaintext stays.
 
 A streamed object is verified as an upload is, and against the checksum that its source has.
 """
@@ -112,14 +113,20 @@ class Copier:
         self._spread = resources.spread
         self._note_done = resources.note_done
         self._explained = resources.explained
+        self._recall = resources.recall
         self._source = source
         self._part_size = min(part_size, MAX_STREAMED_PART_SIZE)
         self._checks_crc = False
         self._refused = set() if source.same_server else {Way.OBJECT, Way.PARTS}
+        self._has_recalled = not source.same_server
 
     async def move(self, jobs: Sequence[Job], settle: Settle) -> None:
         """Copy the objects of `jobs` one after the other; `settle` hears how each ended."""
         self._conditions.expect(jobs)
+        if not self._has_recalled:
+            self._has_recalled = True
+            if (await self._recall()).copies_sealed is False:
+                self._refused.add(Way.OBJECT)
         for job in jobs:
             try:
                 checked = await self._copy(job)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sealift.errors import ObjectError
 from sealift.files.disk import Disk
@@ -12,6 +13,9 @@ from sealift.memory import Memory
 from sealift.model import Job, Spread
 from sealift.retry import Retrier
 from sealift.wire.bucket import BucketClient
+
+if TYPE_CHECKING:
+    from sealift.capabilities import Capabilities
 
 # Hears how a job ended: whether a checksum of every byte was compared, or what failed; None says
 # that there was nothing to move.
@@ -26,7 +30,8 @@ class Resources:
     spread.
 
     `note_done` is called after each request that moved an object whole. `explained` turns the
-    error of a job into one that says why, if it was a refusal.
+    error of a job into one that says why, if it was a refusal. `recall` reads what is remembered
+    of the server.
     """
 
     objects: BucketClient
@@ -37,3 +42,4 @@ class Resources:
     note_done: Callable[[], None]
     ledger: Ledger
     explained: Explained
+    recall: Callable[[], Awaitable[Capabilities]]

@@ -53,11 +53,15 @@ class Settings:
 
 
 def read_settings(
-    env_file: str | None, key_file: str | None, environ: Mapping[str, str]
+    env_file: str | None,
+    key_file: str | None,
+    environ: Mapping[str, str],
+    *,
+    with_key: bool = True,
 ) -> Settings:
     """Read `.env` and the environment. Raises SettingsError and CustomerKeyError.
 
-    With `--key-file` the other customer keys are not read, nor their MD5.
+    With `--key-file` the other customer keys are not read, nor their MD5; without `with_key` none.
     """
     file = _read_env_file(env_file)
 
@@ -67,8 +71,13 @@ def read_settings(
         profile=environ.get("PROFILE")
         or (None if environ.get("AWS_PROFILE") else file.get("PROFILE") or None),
         aws={name: value for name, value in file.items() if _is_for_boto(name)},
-        customer_key=_customer_key(key_file, environ, file),
+        customer_key=_customer_key(key_file, environ, file) if with_key else None,
     )
+
+
+def holds_customer_key(env_file: str) -> bool:
+    """Whether a settings file has a customer key in it. Raises SettingsError."""
+    return os.path.isfile(env_file) and bool(_read_env_file(env_file).get(KEY_NAME))
 
 
 def read_key_file(path: str) -> CustomerKey:

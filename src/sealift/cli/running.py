@@ -27,7 +27,14 @@ from sealift.console.screen import drop_stdout
 from sealift.console.text import escape
 from sealift.console.would import WouldPrinter
 from sealift.engine import Engine
-from sealift.errors import Interrupted, LocalFileError, ObjectError, SealiftError, UsageError
+from sealift.errors import (
+    CustomerKeyError,
+    Interrupted,
+    LocalFileError,
+    ObjectError,
+    SealiftError,
+    UsageError,
+)
 from sealift.events import Fanout, Reporter
 from sealift.model import DEFAULT_PART_SIZE, parse_size
 from sealift.options import DEFAULT_MEMORY, Options, SourceOptions
@@ -42,12 +49,23 @@ Command = Callable[[Engine], Awaitable[None]]
 
 
 @contextmanager
-def usage_checked(shared: Shared) -> Iterator[Settings]:
-    """The settings, for a block that checks arguments: what is wrong ends the process with 2."""
+def usage_checked(
+    shared: Shared, broken: list[CustomerKeyError] | None = None
+) -> Iterator[Settings]:
+    """The settings, for a block that checks arguments: what is wrong ends the process with 2.
+
+    What is wrong with the customer key goes to `broken` instead, where that is given.
+    """
     try:
         if shared.log_level is not None:
             _configure_logging(shared.log_level)
-        settings = read_settings(shared.env_file, shared.key_file, os.environ)
+        try:
+            settings = read_settings(shared.env_file, shared.key_file, os.environ)
+        except CustomerKeyError as error:
+            if broken is None:
+                raise
+            broken.append(error)
+            settings = read_settings(shared.env_file, None, os.environ, with_key=False)
         for name in (KEY_NAME, KEY_MD5_NAME):  # a credential_process would inherit them
             os.environ.pop(name, None)
         for name, value in settings.aws.items():
@@ -202,6 +220,11 @@ def run_engine(options: Options, reporter: Reporter | None, command: Command) ->
             gc.enable()
             await command(engine)
 
+    run_loop(work)
+
+
+def run_loop(work: Callable[[], Awaitable[None]]) -> None:
+    """Run `work` on a loop of its own, interruptible. Raises SealiftError."""
     use_uvloop = importlib.util.find_spec("uvloop") is not None
     anyio.run(_interruptible, work, backend="asyncio", backend_options={"use_uvloop": use_uvloop})
 

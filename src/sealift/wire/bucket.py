@@ -31,7 +31,7 @@ from sealift.wire.heads import CRC_HEADER, carried_headers, facts_of
 from sealift.wire.http1 import Head
 from sealift.wire.listing import parse_page
 from sealift.wire.multipart import named_etag
-from sealift.wire.operations import REPLACED, Headers
+from sealift.wire.operations import REPLACED, Bucket, Headers
 from sealift.wire.pages import page_room
 from sealift.wire.sigv4 import query_string, uri_path
 from sealift.wire.uploads import MultipartClient
@@ -85,6 +85,11 @@ class BucketClient(MultipartClient):
             if host.endswith(domain):
                 host = f"s3{domain}"
         return f"https://{host}/{bucket.name}"
+
+    @property
+    def address(self) -> Bucket:
+        """How the bucket is reached."""
+        return self._bucket
 
     @property
     def answer_time(self) -> float:
