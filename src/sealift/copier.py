@@ -15,6 +15,8 @@ from collections.abc import Collection, Sequence
 from functools import partial
 from typing import NamedTuple
 
+import anyio
+
 from sealift.checksums import Digest
 from sealift.completion import Multipart
 from sealift.conditions import Conditions, is_refusal, overtaken
@@ -119,14 +121,13 @@ class Copier:
         self._checks_crc = False
         self._refused = set() if source.same_server else {Way.OBJECT, Way.PARTS}
         self._has_recalled = not source.same_server
+        self._recalling = anyio.Lock()
 
     async def move(self, jobs: Sequence[Job], settle: Settle) -> None:
         """Copy the objects of `jobs` one after the other; `settle` hears how each ended."""
         self._conditions.expect(jobs)
         if not self._has_recalled:
-            self._has_recalled = True
-            if (await self._recall()).copies_sealed is False:
-                self._refused.add(Way.OBJECT)
+            await self._recall_refused()
         for job in jobs:
             try:
                 checked = await self._copy(job)
@@ -138,6 +139,13 @@ class Copier:
                 settle(job, await explained(error, job))
             else:
                 settle(job, checked)
+
+    async def _recall_refused(self) -> None:
+        """Leave out what the server is known to refuse; all workers wait for that."""
+        async with self._recalling:
+            if not self._has_recalled and (await self._recall()).copies_sealed is False:
+                self._refused.add(Way.OBJECT)
+            self._has_recalled = True
 
     async def _copy(self, job: Job) -> bool:
         """Copy the object of `job`; returns whether a checksum of every byte was compared.

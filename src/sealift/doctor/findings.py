@@ -11,6 +11,8 @@ from sealift.errors import SealiftError
 
 T = TypeVar("T")
 
+_ASK = "ask who runs the server: this is what it says"
+
 
 class Status(enum.StrEnum):
     """How a check ended. A failure keeps a command from its work, a warning does not."""
@@ -75,7 +77,7 @@ class Round:
             try:
                 finding = await check.run(what)
             except SealiftError as error:
-                finding = failure(error.message, error.hint)
+                finding = failure(error.message, error.hint or _ASK)
             self.note(check.name, finding)
 
     def note(self, name: str, finding: Finding, root: str = "") -> None:

@@ -103,7 +103,8 @@ async def _conditions(visit: Visit) -> Finding:
     learned["put_if_match"] = await _fails(lambda: visit.put(None, {"if-match": _OTHER_ETAG}))
     etag = (await visit.retrier.run(visit.name, visit.put)).etag
     takes_right = not await _fails(lambda: visit.put(None, {"if-match": bare_etag(etag)}))
-    learned["complete_if_absent"] = await _fails(lambda: _complete_if_absent(visit))
+    if visit.may_abort:  # else what is refused would stay
+        learned["complete_if_absent"] = await _fails(lambda: _complete_if_absent(visit))
     lacking = [
         words
         for name, words in (
@@ -111,7 +112,7 @@ async def _conditions(visit: Visit) -> Finding:
             ("put_if_match", "PutObject with If-Match"),
             ("complete_if_absent", "CompleteMultipartUpload with If-None-Match"),
         )
-        if not learned[name]
+        if learned.get(name) is False
     ]
     if not takes_right:
         return failure(

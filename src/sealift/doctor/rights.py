@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sealift.doctor.findings import Check, Finding, failure, ok, warning
 from sealift.doctor.visit import CONTENT, Visit
-from sealift.errors import IntegrityError, ObjectError, ReplyError
+from sealift.errors import IntegrityError, NotSealedError, ObjectError, ReplyError
 
 
 async def _list(visit: Visit) -> Finding:
@@ -24,6 +24,8 @@ async def _list(visit: Visit) -> Finding:
 async def _put(visit: Visit) -> Finding:
     try:
         stored = await visit.retrier.run(visit.name, visit.put)
+    except NotSealedError as error:
+        return failure(error.message, "do not trust this server with what must be sealed")
     except ObjectError as error:
         raise await visit.session.explained(error, visit.bucket, visit.name) from None
     visit.learned["checks_crc"] = stored.checked
@@ -65,6 +67,7 @@ async def _multipart(visit: Visit) -> Finding:
     except ReplyError as error:
         if error.status != 403:
             raise
+        visit.may_abort = False
         return warning(
             "an upload in parts may be begun, and not be aborted: what is cut off is paid for",
             "that needs s3:AbortMultipartUpload",

@@ -45,7 +45,10 @@ def _shortened(access_key: str) -> str:
 
 
 async def _endpoint(visit: Visit) -> Finding:
-    server = await visit.session.server(visit.place and visit.place.bucket)
+    try:
+        server = await visit.session.server(visit.place and visit.place.bucket)
+    except SettingsError:  # without credentials botocore does not say where a bucket is
+        server = await visit.session.server(None)
     pool = visit.session.pool(server)
     began = time.monotonic()
     tls = await visit.retrier.run(server.netloc, pool.greet)

@@ -51,6 +51,7 @@ class Visit:
     names: set[str] = field(default_factory=set)
     uploads: set[str] = field(default_factory=set)
     may_have_uploads: bool = False
+    may_abort: bool = True
 
     def __post_init__(self) -> None:
         prefix = self.place.name if self.place else ""

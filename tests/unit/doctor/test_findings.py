@@ -49,6 +49,11 @@ def test_an_error_is_a_finding() -> None:
     async def fail(_: str) -> Finding:
         raise SealiftError("it broke", hint="mend it")
 
+    async def fail_dumbly(_: str) -> Finding:
+        raise SealiftError("it broke")
+
     heard: list[Finding] = []
     anyio.run(Round(lambda _, finding: heard.append(finding)).make, [Check("a", fail)], "it")
     assert heard == [Finding(Status.FAILURE, "it broke", "mend it")]
+    anyio.run(Round(lambda _, finding: heard.append(finding)).make, [Check("a", fail_dumbly)], "it")
+    assert heard[1].advice, "a failure says what to do"
