@@ -7,10 +7,11 @@ SealiftError                 everything sealift raises on purpose
 ├── ObjectError              one object failed, the others go on (exit 1)
 │   ├── ReplyError           the server answered with an error
 │   │   └── WrongCustomerKeyError  the object is sealed under another key
+│   │       └── UnsealedError      it is under no customer key, and one was sent
 │   ├── NetworkError         no usable answer came
 │   │   └── ProtocolError    the answer is not HTTP as RFC 9112 defines it
 │   ├── IntegrityError       bytes or replies contradict what was promised
-│   │   └── NotSealedError   the reply does not say that the customer key was used
+│   │   └── NotSealedError   the reply does not say that the bytes were encrypted as asked
 │   ├── ObjectChangedError   the object was replaced while it was read
 │   ├── SourceChangedError   the file was changed while it was sent
 │   ├── UploadGoneError      the server has forgotten an upload before it was complete
@@ -151,6 +152,10 @@ class WrongCustomerKeyError(ReplyError):
     """The object is sealed under another customer key, or under none."""
 
 
+class UnsealedError(WrongCustomerKeyError):
+    """The object is under no customer key, and one was sent."""
+
+
 class NetworkError(ObjectError):
     """No usable answer came: connect, TLS, reset, stall, short body.
 
@@ -175,13 +180,15 @@ class IntegrityError(ObjectError):
 
 
 class NotSealedError(IntegrityError):
-    """The reply lacks the SSE-C echo, so the bytes may be stored or served as plaintext.
+    """The reply does not say that what was asked for was done to encrypt the bytes, so that they
+    may be stored or served as plaintext.
 
-    `version_id` is the version that a versioned bucket holds of them.
+    `version_id` is the version that a versioned bucket holds of them, `stored` how they are stored.
     """
 
     cause = Cause.PERMANENT
     version_id: str | None = None
+    stored: str = "UNENCRYPTED"
 
 
 class ObjectChangedError(ObjectError):

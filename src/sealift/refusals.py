@@ -19,6 +19,7 @@ from sealift.errors import Denial
 DELETES = frozenset({"DeleteObject", "DeleteObjects"})
 WRITES = frozenset({"PutObject", "UploadPart", "CreateMultipartUpload", "CopyObject"})
 READS = frozenset({"GetObject", "HeadObject"})
+TAGGING = frozenset({"GetObjectTagging", "PutObjectTagging"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +166,8 @@ _TABLE: tuple[tuple[Callable[[Evidence], bool], Denial, str | Callable[[Evidence
     (lambda seen: seen.operation in READS and seen.may_list is False, Denial.MISSING,
      _MISSING_HINT),
     # What remains.
+    (lambda seen: seen.operation in TAGGING, Denial.POLICY,
+     lambda seen: f"you need the right s3:{seen.operation}"),
     (_is_sealed_write, Denial.UNKNOWN,
      _PERHAPS_BLOCKED_HINT),
     (lambda seen: seen.operation in DELETES, Denial.UNKNOWN,

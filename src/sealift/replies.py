@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-from sealift.errors import Cause, Denial, ReplyError, WrongCustomerKeyError
-from sealift.refusals import Evidence, judge
+from sealift.errors import Cause, Denial, ReplyError, UnsealedError, WrongCustomerKeyError
+from sealift.refusals import TAGGING, Evidence, judge
 
 _CAUSE_OF_CODE = {
     **dict.fromkeys(
@@ -47,6 +47,9 @@ _HINT_OF_CODE = {
     "EntityTooLarge": "the object is larger than this server takes",
     "KeyTooLongError": "the name is longer than 1024 bytes",
     "InvalidObjectName": "this server does not take such a name",
+    "KMS.NotFoundException": "check the key id of KMS, and that it is of the bucket's region",
+    "KMS.DisabledException": "enable the key in KMS",
+    "InvalidTag": "an object has at most 10 tags",
     "ExpiredToken": "renew your credentials, for example by: aws sso login",
 }
 
@@ -94,14 +97,15 @@ def reply_error(
         )  # fmt: skip
         error.denial = Denial.WRONG_KEY
     elif unsealed_read or any(sign in lowered for sign in _OTHER_SEAL_TEXTS):
-        error = WrongCustomerKeyError(
+        kind = UnsealedError if sealed else WrongCustomerKeyError
+        error = kind(
             operation, status, code, text, cause=Cause.PERMANENT, request_id=request_id,
             hint="the object is not sealed with a customer key" if sealed
             else "give the customer key that the object was sealed with",
         )  # fmt: skip
     else:
         verdict = judge(Evidence(operation, status, code, text, sealed))
-        hint = _hint(status, code, headers) if verdict is None else verdict.hint
+        hint = _hint(operation, status, code, headers) if verdict is None else verdict.hint
         error = ReplyError(
             operation, status, code, text, cause=cause, request_id=request_id, hint=hint
         )
@@ -112,13 +116,15 @@ def reply_error(
     return error
 
 
-def _hint(status: int, code: str, headers: Mapping[str, str]) -> str:
+def _hint(operation: str, status: int, code: str, headers: Mapping[str, str]) -> str:
     if 300 <= status < 400:
         region = headers.get("x-amz-bucket-region")
         if region:
             return f"the bucket is in the region {region}: give --region {region}"
         target = headers.get("location")
         return f"redirects are not followed; the server named {target}" if target else ""
+    if operation in TAGGING and status in (405, 501):
+        return "this server keeps no tags of objects"
     return _HINT_OF_CODE.get(code, "")
 
 

@@ -208,7 +208,15 @@ class Session:
         self, server: Server, reached: Bucket, ca_bundle: str | None, identity: Identity
     ) -> BucketClient:
         pool = self._make_pool(server, ca_bundle)
-        return BucketClient(pool, reached, identity, self._options.customer_key)
+        options = self._options
+        return BucketClient(
+            pool,
+            reached,
+            identity,
+            options.customer_key,
+            options.encryption,
+            tag_key_id=options.tag_key_id,
+        )
 
     def _make_pool(self, server: Server, ca_bundle: str | None) -> Pool:
         pool = Pool(

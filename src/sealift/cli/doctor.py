@@ -7,7 +7,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NoReturn
 
 from sealift.cli.removing import can_ask
@@ -25,9 +25,9 @@ from sealift.doctor import (
 from sealift.errors import CustomerKeyError, SealiftError, UsageError
 from sealift.events import Silent
 from sealift.files.disk import Disk
+from sealift.keyring import Keyring
 from sealift.model import Location
 from sealift.session import Session
-from sealift.settings import holds_customer_key
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -127,7 +127,7 @@ def run_doctor(
         place = Location.parse(name) if name else None
         if yes and not allow_sse_c:
             raise UsageError("--yes answers the question of --allow-sse-c", hint="leave it out")
-        options = make_options(shared, settings, sealed=settings.customer_key is not None)
+        options = make_options(shared, settings, sealed=False)
         if allow_sse_c:
             if place is None:
                 settings.require_bucket()
@@ -143,10 +143,14 @@ def run_doctor(
             if allow_sse_c and place is not None:
                 _allow(options, place.bucket, printer, yes=yes)
             else:
+                keyring, problems = settings.keys.survey()
+                customer_key = keyring.default
+                options = replace(options, customer_key=customer_key, keyring=keyring)
                 machine = Machine(
-                    settings.customer_key.key_id if settings.customer_key else None,
-                    broken[0] if broken else None,
-                    tuple(_key_paths(shared)),
+                    customer_key.key_id if customer_key else None,
+                    tuple(held.key.key_id for held in keyring),
+                    (*broken, *problems),
+                    _key_paths(shared, keyring),
                     target or ("tmp" if os.path.isdir("tmp") else "."),
                     Disk(),
                 )
@@ -160,11 +164,14 @@ def run_doctor(
     raise SystemExit(EXIT_FAILED if printer.counts[Status.FAILURE] else 0)
 
 
-def _key_paths(shared: Shared) -> list[str]:
-    """The files that hold customer keys."""
+def _key_paths(shared: Shared, keyring: Keyring) -> tuple[str, ...]:
+    """The files that hold the customer keys at hand."""
     env_file = shared.env_file or ".env"
-    paths = [shared.key_file] if shared.key_file else []
-    return [*paths, env_file] if holds_customer_key(env_file) else paths
+    named = {place for held in keyring for place in held.source.split(", ")}
+    paths = [place for place in named if os.path.isfile(place)]
+    if any(place.endswith(f" in {env_file}") for place in named):
+        paths.append(env_file)
+    return tuple(sorted(paths))
 
 
 def _allow(options: Options, bucket: str, printer: _Printer, *, yes: bool) -> None:

@@ -15,6 +15,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 import anyio
@@ -36,9 +37,11 @@ from sealift.errors import (
     UsageError,
 )
 from sealift.events import Fanout, Reporter
+from sealift.key_files import is_key_name
+from sealift.keyring import Keyring
 from sealift.model import DEFAULT_PART_SIZE, parse_size
 from sealift.options import DEFAULT_MEMORY, Options, SourceOptions
-from sealift.settings import KEY_MD5_NAME, KEY_NAME, Settings, read_key_file, read_settings
+from sealift.settings import Settings, read_customer_key, read_settings
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -54,25 +57,37 @@ def usage_checked(
 ) -> Iterator[Settings]:
     """The settings, for a block that checks arguments: what is wrong ends the process with 2.
 
-    What is wrong with the customer key goes to `broken` instead, where that is given.
+    What is wrong with the `--key-file` goes to `broken` instead, where that is given.
     """
     try:
         if shared.log_level is not None:
             _configure_logging(shared.log_level)
-        try:
-            settings = read_settings(shared.env_file, shared.key_file, os.environ)
-        except CustomerKeyError as error:
-            if broken is None:
-                raise
-            broken.append(error)
-            settings = read_settings(shared.env_file, None, os.environ, with_key=False)
-        for name in (KEY_NAME, KEY_MD5_NAME):  # a credential_process would inherit them
-            os.environ.pop(name, None)
+        settings = _read(shared, broken)
+        for name in list(filter(is_key_name, os.environ)):  # a credential_process would inherit it
+            del os.environ[name]
         for name, value in settings.aws.items():
             os.environ.setdefault(name, value)
         yield settings
     except UsageError as error:
         fail(error)
+
+
+def _read(shared: Shared, broken: list[CustomerKeyError] | None) -> Settings:
+    read = partial(
+        read_settings,
+        shared.env_file,
+        environ=os.environ,
+        key_directory=shared.key_dir,
+        key_command=shared.key_command,
+        config=shared.config,
+    )
+    try:
+        return read(key_file=shared.key_file)
+    except CustomerKeyError as error:
+        if broken is None:
+            raise
+        broken.append(error)
+        return read(key_file=None)
 
 
 def execute(
@@ -186,6 +201,7 @@ def make_options(
         memory=parse_size(shared.memory) if shared.memory else DEFAULT_MEMORY,
         max_bandwidth=parse_size(shared.max_bandwidth) if shared.max_bandwidth else None,
         source=source,
+        keyring=settings.keyring if sealed else Keyring(),
         words=tuple(sys.argv[1:]),
         aim=aim(sys.argv[1:]),
     )
@@ -201,7 +217,7 @@ def source_options(side: SourceSide, shared: Shared, settings: Settings) -> Sour
     return SourceOptions(
         customer_key=settings.require_customer_key()
         if side.source_key_file is None
-        else read_key_file(side.source_key_file),
+        else read_customer_key(side.source_key_file),
         profile=side.source_profile or shared.profile or settings.profile,
         region=side.source_region or shared.region,
         endpoint_url=side.source_endpoint_url or shared.endpoint_url,

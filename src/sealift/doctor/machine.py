@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from sealift.console.text import size
 from sealift.descriptors import worker_limit
 from sealift.doctor.findings import Check, Finding, failure, ok, skipped, warning
-from sealift.errors import CustomerKeyError
+from sealift.errors import SealiftError
 from sealift.files.disk import Disk
 from sealift.model import GiB
 from sealift.options import ADAPTIVE_CEILING
@@ -28,27 +28,39 @@ _BLOCK = bytes(4096)
 
 @dataclass(frozen=True)
 class Machine:
-    """`key_id` of the customer key, or what was wrong with it in `key_error`.
+    """`key_ids` of all customer keys at hand, the default one's in `key_id`.
 
-    `key_paths` are the files that hold it, `target` is the directory that downloads go to.
+    `key_problems` are what was wrong with sources of keys, `key_paths` the files that hold keys,
+    `target` is the directory that downloads go to.
     """
 
     key_id: str | None
-    key_error: CustomerKeyError | None
+    key_ids: tuple[str, ...]
+    key_problems: tuple[SealiftError, ...]
     key_paths: tuple[str, ...]
     target: str
     disk: Disk
 
 
 async def _customer_key(machine: Machine) -> Finding:
-    if machine.key_error is not None:
-        return failure(machine.key_error.message, machine.key_error.hint)
+    if machine.key_problems:
+        problems = machine.key_problems
+        what = "; ".join(problem.message for problem in problems)
+        advice = "; ".join(dict.fromkeys(filter(None, (problem.hint for problem in problems))))
+        return (failure if machine.key_id is None else warning)(what, advice)
+    if machine.key_id is None and machine.key_ids:
+        return failure(
+            f"{len(machine.key_ids)} are at hand, and none of them is the default",
+            'name it in sealift.toml: default-key = "ID"; see: sealift key list',
+        )
     if machine.key_id is None:
         return failure(
-            "there is no customer key",
-            "give --key-file or set SSE_CUSTOMER_KEY_BASE64 in .env",
+            "there is none",
+            "set SSE_CUSTOMER_KEY_BASE64 in .env, give --key-file, or make one: sealift key new",
         )
-    return ok(f"there is one, its id is {machine.key_id}")
+    others = len(machine.key_ids) - 1
+    more = f", and {others} more are at hand" if others else ""
+    return ok(f"there is one, its id is {machine.key_id}{more}")
 
 
 async def _key_files(machine: Machine) -> Finding:

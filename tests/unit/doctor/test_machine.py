@@ -20,7 +20,9 @@ from sealift.files.disk import Disk
 
 
 def found(**facts: Any) -> dict[str, Finding]:
-    known = {"key_id": "ab12", "key_error": None, "key_paths": (), "target": "."} | facts
+    known = {
+        "key_id": "ab12", "key_ids": ("ab12",), "key_problems": (), "key_paths": (), "target": ".",
+    } | facts  # fmt: skip
     heard: dict[str, Finding] = {}
     disk = Disk()
     try:
@@ -39,14 +41,28 @@ def test_all_is_well(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["key"]
 
 
-def test_a_customer_key_that_is_missing_or_broken() -> None:
-    heard = found(key_id=None)
-    assert heard["customer-key"].status == "failure"
+ERROR = CustomerKeyError("it is no base64", hint="give base64")
+
+
+@pytest.mark.parametrize(
+    ("facts", "status", "text", "advice"),
+    [
+        ({"key_ids": ("ab12", "cd34")}, "ok", "ab12, and 1 more", ""),
+        ({"key_id": None, "key_ids": ()}, "failure", "there is none", "sealift key new"),
+        ({"key_id": None, "key_ids": ("a", "b")}, "failure", "none of them is the default",
+         "default-key"),
+        ({"key_id": None, "key_ids": (), "key_problems": (ERROR,)}, "failure",
+         "it is no base64", "give base64"),
+        ({"key_problems": (ERROR, ERROR)}, "warning", "it is no base64; it is no base64",
+         "give base64"),
+    ],
+)  # fmt: skip
+def test_customer_keys(facts: dict[str, Any], status: str, text: str, advice: str) -> None:
+    heard = found(**facts)
+    assert heard["customer-key"].status == status
+    assert text in heard["customer-key"].text
+    assert advice in heard["customer-key"].advice
     assert heard["key-files"].status == "skipped"
-    error = CustomerKeyError("it is no base64", hint="give base64")
-    assert found(key_id=None, key_error=error)["customer-key"] == Finding(
-        module.failure("", "").status, "it is no base64", "give base64"
-    )
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
