@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sealift.copier import Source
 from sealift.errors import ObjectError, UsageError
-from sealift.model import Location
+from sealift.model import Job, Location
 from sealift.options import Options, TreeOptions
 from sealift.plan import contents, copied_object, copied_prefix, copy_job
 from sealift.planning import Planner
@@ -68,4 +68,9 @@ class Across:
 
     async def _side(self, bucket: str) -> Source:
         objects = await self._session.objects(bucket)
-        return Source(objects, self._session.retrier, self._same_server)
+
+        async def explained(error: ObjectError, job: Job) -> ObjectError:
+            name = job.source.name if job.source else ""
+            return await self._session.explained(error, bucket, name)
+
+        return Source(objects, self._session.retrier, self._same_server, explained)

@@ -1,8 +1,9 @@
 """One object from S3 to S3: by the server itself where it can, else streamed through memory.
 
-A server is asked once whether it can. Ceph 16 has no CopyObject of sealed objects (501), stores a
-plain source as plaintext under a 200, and reads the source of UploadPartCopy under the wrong key:
-what it says, or does not echo, is believed for the rest of the run, and no plaintext stays.
+A server is asked once whether it can, if `doctor` has not found that it cannot. Ceph 16 has no
+CopyObject of sealed objects (501), stores a plain source as plaintext under a 200, and reads the
+source of UploadPartCopy under the wrong key: what it says, or does not echo, is believed for the
+rest of the run, and no plaintext stays.
 
 A streamed object is verified as an upload is, and against the checksum that its source has.
 """
@@ -13,6 +14,8 @@ import enum
 from collections.abc import Collection, Sequence
 from functools import partial
 from typing import NamedTuple
+
+import anyio
 
 from sealift.checksums import Digest
 from sealift.completion import Multipart
@@ -39,8 +42,8 @@ from sealift.model import (
     part_size_for,
 )
 from sealift.multipart import Multiparts, Origin
-from sealift.replies import TAGGING
-from sealift.resources import Resources, Settle
+from sealift.refusals import READS, TAGGING
+from sealift.resources import Explained, Resources, Settle
 from sealift.retry import Retrier
 from sealift.tagging import Tagging, tags_of_copy
 from sealift.unsealed import remove_unsealed
@@ -67,11 +70,15 @@ class Way(enum.Enum):
 
 
 class Source(NamedTuple):
-    """The bucket that is read; `same_server` says that the other one's server can reach it."""
+    """The bucket that is read; `same_server` says that the other one's server can reach it.
+
+    `explained` is as in `Resources`, for what goes wrong there.
+    """
 
     objects: BucketClient
     retrier: Retrier
     same_server: bool
+    explained: Explained
 
 
 def choose_way(size: int, refused: Collection[Way]) -> Way:
@@ -110,23 +117,38 @@ class Copier:
         self._tagging = Tagging(resources.objects, resources.retrier)
         self._spread = resources.spread
         self._note_done = resources.note_done
+        self._explained = resources.explained
+        self._recall = resources.recall
         self._source = source
         self._part_size = min(part_size, MAX_STREAMED_PART_SIZE)
         self._checks_crc = False
         self._refused = set() if source.same_server else {Way.OBJECT, Way.PARTS}
+        self._has_recalled = not source.same_server
+        self._recalling = anyio.Lock()
 
     async def move(self, jobs: Sequence[Job], settle: Settle) -> None:
         """Copy the objects of `jobs` one after the other; `settle` hears how each ended."""
         self._conditions.expect(jobs)
+        if not self._has_recalled:
+            await self._recall_refused()
         for job in jobs:
             try:
                 checked = await self._copy(job)
             except OvertakenError as error:
                 settle(job, self._conditions.outcome(error))
             except ObjectError as error:
-                settle(job, error)
+                is_read = isinstance(error, ReplyError) and error.operation in READS
+                explained = self._source.explained if is_read else self._explained
+                settle(job, await explained(error, job))
             else:
                 settle(job, checked)
+
+    async def _recall_refused(self) -> None:
+        """Leave out what the server is known to refuse; all workers wait for that."""
+        async with self._recalling:
+            if not self._has_recalled and (await self._recall()).copies_sealed is False:
+                self._refused.add(Way.OBJECT)
+            self._has_recalled = True
 
     async def _copy(self, job: Job) -> bool:
         """Copy the object of `job`; returns whether a checksum of every byte was compared.

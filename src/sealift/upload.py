@@ -6,7 +6,8 @@ What the server is asked to check depends on what it shows to check:
   first such reply, and with servers that never echo (Ceph 16), Content-MD5 goes along.
 - A multipart object's own CRC64NVME is kept by the server where it says so in the reply to Create.
   Elsewhere it goes into the metadata, which Create takes before the first part: then the file is
-  read once more, up front (some 0.3 s a GiB from the page cache).
+  read once more, up front (some 0.3 s a GiB from the page cache). The first Create of a run finds
+  out, unless `doctor` has.
 """
 
 from __future__ import annotations
@@ -64,6 +65,8 @@ class Uploader:
         self._tagging = Tagging(resources.objects, resources.retrier)
         self._spread = resources.spread
         self._note_done = resources.note_done
+        self._explained = resources.explained
+        self._recall = resources.recall
         self._part_size = part_size
         self._max_put_size = min(part_size, MAX_BUFFERED_PART_SIZE)
         # Of st_mode: the file type and the permissions, no setuid and such.
@@ -93,7 +96,7 @@ class Uploader:
             except OvertakenError as error:
                 settle(job, self._conditions.outcome(error))
             except ObjectError as error:
-                settle(job, error)
+                settle(job, await self._explained(error, job))
             else:
                 settle(job, checked)
             failed = None
@@ -220,6 +223,8 @@ class Uploader:
         none."""
         kind = content_type(job.location.name)
         facts = FileFacts(source.mtime_ns, mode=self._kept(source.mode))
+        if self._keeps_whole_crc is None and (await self._recall()).keeps_whole_crc is False:
+            self._keeps_whole_crc = False
         if self._keeps_whole_crc is not False:
             upload = await self._multiparts.create(job, origin, kind, facts, whole_crc=True)
             self._keeps_whole_crc = upload.keeps_crc

@@ -281,6 +281,37 @@ def clean(
 
 @app.command()
 @with_options
+def doctor(
+    shared: Shared,
+    uri: Annotated[
+        str | None, typer.Argument(help="s3://BUCKET/PREFIX. (default: BUCKET_NAME)")
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Where downloads are to go. (default: tmp, else here)"),
+    ] = None,
+    allow_sse_c: Annotated[
+        bool,
+        typer.Option(
+            "--allow-sse-c",
+            help="Do one thing only: let the bucket take objects under customer keys.",
+        ),
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="With --allow-sse-c: do so without asking.")
+    ] = False,
+) -> None:
+    """Look at key, disk, endpoint, rights and bucket, and say what to do; leaves nothing behind.
+
+    Writes, reads and removes a small object below the URI.
+    """
+    from sealift.cli.doctor import run_doctor
+
+    run_doctor(shared, uri, target, allow_sse_c, yes)
+
+
+@app.command()
+@with_options
 def demo(
     shared: Shared,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the files for a look.")] = False,

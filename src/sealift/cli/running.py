@@ -15,6 +15,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 import anyio
@@ -28,7 +29,14 @@ from sealift.console.text import escape
 from sealift.console.would import WouldPrinter
 from sealift.encryption import CUSTOMER, parse_sse
 from sealift.engine import Engine
-from sealift.errors import Interrupted, LocalFileError, ObjectError, SealiftError, UsageError
+from sealift.errors import (
+    CustomerKeyError,
+    Interrupted,
+    LocalFileError,
+    ObjectError,
+    SealiftError,
+    UsageError,
+)
 from sealift.events import Fanout, Reporter
 from sealift.key_files import is_key_name
 from sealift.keyring import Keyring
@@ -45,19 +53,17 @@ Command = Callable[[Engine], Awaitable[None]]
 
 
 @contextmanager
-def usage_checked(shared: Shared) -> Iterator[Settings]:
-    """The settings, for a block that checks arguments: what is wrong ends the process with 2."""
+def usage_checked(
+    shared: Shared, broken: list[CustomerKeyError] | None = None
+) -> Iterator[Settings]:
+    """The settings, for a block that checks arguments: what is wrong ends the process with 2.
+
+    What is wrong with the `--key-file` goes to `broken` instead, where that is given.
+    """
     try:
         if shared.log_level is not None:
             _configure_logging(shared.log_level)
-        settings = read_settings(
-            shared.env_file,
-            shared.key_file,
-            os.environ,
-            key_directory=shared.key_dir,
-            key_command=shared.key_command,
-            config=shared.config,
-        )
+        settings = _read(shared, broken)
         for name in list(filter(is_key_name, os.environ)):  # a credential_process would inherit it
             del os.environ[name]
         for name, value in settings.aws.items():
@@ -65,6 +71,24 @@ def usage_checked(shared: Shared) -> Iterator[Settings]:
         yield settings
     except UsageError as error:
         fail(error)
+
+
+def _read(shared: Shared, broken: list[CustomerKeyError] | None) -> Settings:
+    read = partial(
+        read_settings,
+        shared.env_file,
+        environ=os.environ,
+        key_directory=shared.key_dir,
+        key_command=shared.key_command,
+        config=shared.config,
+    )
+    try:
+        return read(key_file=shared.key_file)
+    except CustomerKeyError as error:
+        if broken is None:
+            raise
+        broken.append(error)
+        return read(key_file=None)
 
 
 def execute(
@@ -245,6 +269,11 @@ def run_engine(options: Options, reporter: Reporter | None, command: Command) ->
             gc.enable()
             await command(engine)
 
+    run_loop(work)
+
+
+def run_loop(work: Callable[[], Awaitable[None]]) -> None:
+    """Run `work` on a loop of its own, interruptible. Raises SealiftError."""
     use_uvloop = importlib.util.find_spec("uvloop") is not None
     anyio.run(_interruptible, work, backend="asyncio", backend_options={"use_uvloop": use_uvloop})
 
