@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from dotenv import dotenv_values
 
 from sealift.errors import SettingsError
-from sealift.keys import CustomerKey
+from sealift.keys import CustomerKey, Secret
 
 KEY_NAME = "SSE_CUSTOMER_KEY_BASE64"
 KEY_MD5_NAME = "SSE_CUSTOMER_KEY_MD5"
@@ -80,15 +80,27 @@ def _read_env_file(path: str | None) -> dict[str, str]:
     chosen = path or ".env"
     if path is not None and not os.path.isfile(path):
         raise SettingsError(f"there is no file {path}", hint="check --env-file")
+    values = _parsed(chosen)
+    if isinstance(values, SettingsError):
+        raise values
+    return values
+
+
+def _parsed(path: str) -> dict[str, str] | SettingsError:
+    """What a file says, or what is wrong with it: an error raised here would hold its text."""
     try:
-        found = dotenv_values(chosen, interpolate=False)
+        found = dotenv_values(path, interpolate=False)
     except OSError:
-        raise SettingsError(f"cannot read {chosen}", hint="check its permissions") from None
+        return SettingsError(f"cannot read {path}", hint="check its permissions")
     except UnicodeDecodeError:
-        raise SettingsError(f"{chosen} is not UTF-8", hint="save it as text") from None
-    values = {name: value for name, value in found.items() if value is not None}
+        return SettingsError(f"{path} is not UTF-8", hint="save it as text")
+    values = {
+        name: Secret(value) if name == KEY_NAME or _is_for_boto(name) else value
+        for name, value in found.items()
+        if value is not None
+    }
     if any("\0" in text for entry in values.items() for text in entry):
-        raise SettingsError(f"{chosen} holds a NUL byte", hint="save it as text")
+        return SettingsError(f"{path} holds a NUL byte", hint="save it as text")
     return values
 
 

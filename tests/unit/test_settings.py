@@ -16,7 +16,7 @@ ONE, TWO, THREE = (CustomerKey(bytes([first, *range(31)])) for first in (100, 10
 
 
 def text_of(key: CustomerKey) -> str:
-    return dict(key.headers())["x-amz-server-side-encryption-customer-key"]
+    return "".join(dict(key.headers())["x-amz-server-side-encryption-customer-key"])
 
 
 @pytest.fixture(autouse=True)

@@ -25,7 +25,7 @@ from sealift.errors import (
     ObjectError,
     ReplyError,
 )
-from sealift.keys import ALGORITHM, ALGORITHM_HEADER, KEY_MD5_HEADER, CustomerKey
+from sealift.keys import ALGORITHM, ALGORITHM_HEADER, KEY_MD5_HEADER, CustomerKey, Secret
 from sealift.metadata import PREFIX, FileFacts
 from sealift.model import ByteRange
 from sealift.replies import parse_error_body, reply_error
@@ -74,9 +74,13 @@ class Bucket:
 
 
 class _Layout(NamedTuple):
-    """The headers of all requests that have the same names: `lines` is a format, sorted by name."""
+    """The header lines of all requests that have the same names, sorted by name.
 
-    lines: str
+    Between `pieces` of text go the values of `variables`; `names` is what is signed.
+    """
+
+    pieces: list[str]
+    variables: list[str]
     names: str
     line_count: int
 
@@ -260,7 +264,7 @@ class ObjectClient:
 
     def _request(
         self, method: str, path: str, query: str, headers: Headers, size: int | None
-    ) -> bytes:
+    ) -> memoryview:
         identity = self._identity
         signer = identity.signer(self._bucket.region)
         if signer is not self._signer:
@@ -273,29 +277,38 @@ class ObjectClient:
             if len(self._layouts) == MAX_LAYOUT_COUNT:  # metadata of others, kept by copies
                 self._layouts.clear()
             layout = self._layouts[names] = self._lay_out(names)
-        lines = layout.lines % headers
-        signed = _SPACES.sub(" ", lines) if "  " in lines else lines
+        pieces = layout.pieces.copy()
+        pieces[1::2] = map(headers.__getitem__, layout.variables)
+        lines = Secret("".join(pieces))
+        signed = Secret(_SPACES.sub(" ", lines)) if "  " in lines else lines
         authorization = signer.sign(
             method, path, query, signed, layout.names, date, UNSIGNED_PAYLOAD
         )
-        lines += f"authorization:{authorization}\nuser-agent:{_USER_AGENT}\n"
+        more = f"authorization:{authorization}\nuser-agent:{_USER_AGENT}\n"
         count = layout.line_count + 2
         if size is not None:
-            lines += f"content-length:{size}\n"
+            more += f"content-length:{size}\n"
             count += 1
-        return head_of_lines(method, f"{path}?{query}" if query else path, lines, count)
+        return head_of_lines(method, f"{path}?{query}" if query else path, lines, more, count)
 
     def _lay_out(self, names: Sequence[str]) -> _Layout:
         """The layout of requests that have headers of these names; all are signed."""
-        values = {name: f"%({name})s" for name in names}
         same = {"host": self._bucket.netloc, "x-amz-content-sha256": UNSIGNED_PAYLOAD}
         token = self._identity.credentials.token
         if token is not None:
-            same["x-amz-security-token"] = token
-        values |= {name: value.replace("%", "%%") for name, value in same.items()}
-        ordered = sorted(values)
-        lines = "".join([f"{name.replace('%', '%%')}:{values[name]}\n" for name in ordered])
-        return _Layout(lines, ";".join(ordered), len(ordered))
+            same["x-amz-security-token"] = Secret(token)
+        pieces: list[str] = [""]
+        variables: list[str] = []
+        ordered = sorted({*names, *same})
+        for name in ordered:
+            value = same.get(name)
+            if value is None:
+                pieces[-1] = Secret("".join((pieces[-1], name, ":")))
+                pieces += ["", "\n"]
+                variables.append(name)
+            else:
+                pieces[-1] = Secret("".join((pieces[-1], name, ":", value, "\n")))
+        return _Layout(pieces, variables, ";".join(ordered), len(ordered))
 
     def _check_echo(self, operation: str, head: Head) -> None:
         if not self._seal:
