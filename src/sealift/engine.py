@@ -35,6 +35,7 @@ from sealift.plan import (
     Naming,
     check_name,
     check_size,
+    contents,
     direction_of,
     file_location,
     listed_root,
@@ -63,6 +64,7 @@ class Engine:
 
     def __init__(self, options: Options, reporter: Reporter | None = None) -> None:
         self._options = options
+        self._keyring = options.keys()
         self._reporter: Reporter = reporter or Silent()
         self._stack = AsyncExitStack()
         self._memory = Memory.for_process(options.memory)
@@ -137,8 +139,8 @@ class Engine:
 
         direction = self._direction(source, destination)
         if direction is Direction.COPY:
-            across = self._across()
-            await across.copy(Location.parse(source), Location.parse(destination), tree)
+            self._keyring.check_rules(Location.parse(destination))
+            await self._across().copy(Location.parse(source), Location.parse(destination), tree)
         elif direction is Direction.UP:
             await self._copy_up(source, Location.parse(destination), tree)
         elif tree.if_absent:
@@ -196,12 +198,13 @@ class Engine:
         if not source or not destination:
             raise UsageError("one side is empty", hint="name a directory or s3://BUCKET/PREFIX")
         direction = self._direction(source, destination)
+        if direction is not Direction.DOWN:
+            self._keyring.check_rules(contents(Location.parse(destination)))
         up = direction is Direction.UP
         root = None if direction is Direction.COPY else source if up else destination
         there = up or await self._disk.run(os.path.lexists, destination)
         if root is not None and there and await self._file_size(root) is not None:
             raise UsageError(f"{root} is a file", hint="name a directory, or use: sealift cp")
-        customer_key = self._options.customer_key
         sync = Sync(
             options or SyncOptions(),
             tree,
@@ -215,7 +218,7 @@ class Engine:
             self._planner.walk,
             self._planner.collisions,
             lambda: self._failed_count,
-            customer_key.key_id if customer_key else None,
+            self._keyring,
         )
         if up:
             await sync.run(partial(sync.up, source, Location.parse(destination)))
@@ -295,13 +298,16 @@ class Engine:
             await self._up_file(source, size, destination, tree)
             return
         chosen = Filter(tree.rules, await self._disk.run(ignore_lines, source))
-        plan = self._planner.uploads(source, tree_prefix(source, destination), chosen, tree)
+        prefix = tree_prefix(source, destination)
+        self._keyring.check_rules(prefix)
+        plan = self._planner.uploads(source, prefix, chosen, tree)
         await self._runner.up(plan, destination.bucket, tree)
 
     async def _up_file(
         self, path: str, size: int, destination: Location, tree: TreeOptions
     ) -> None:
         location = file_location(path, destination)
+        self._keyring.check_rules(location)
         _usable(check_name, location.name)
         _usable(check_size, size)
         plan = self._planner.one(Job(Direction.UP, location, path, size))

@@ -7,6 +7,7 @@ SealiftError                 everything sealift raises on purpose
 ├── ObjectError              one object failed, the others go on (exit 1)
 │   ├── ReplyError           the server answered with an error
 │   │   └── WrongCustomerKeyError  the object is sealed under another key
+│   │       └── UnsealedError      it is under no customer key, and one was sent
 │   ├── NetworkError         no usable answer came
 │   │   └── ProtocolError    the answer is not HTTP as RFC 9112 defines it
 │   ├── IntegrityError       bytes or replies contradict what was promised
@@ -128,6 +129,10 @@ class ReplyError(ObjectError):
 
 class WrongCustomerKeyError(ReplyError):
     """The object is sealed under another customer key, or under none."""
+
+
+class UnsealedError(WrongCustomerKeyError):
+    """The object is under no customer key, and one was sent."""
 
 
 class NetworkError(ObjectError):

@@ -7,12 +7,12 @@ default key seals what no rule names.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from sealift.errors import CustomerKeyError
 from sealift.keys import CustomerKey
-from sealift.model import Location
+from sealift.model import UNSEALED, Location
 
 
 class HeldKey(NamedTuple):
@@ -47,7 +47,7 @@ class Keyring:
         self.default = default
         self._held: dict[str, HeldKey] = {}
         if default is not None:
-            held = [*held, HeldKey(default, "")]
+            held = [*held, HeldKey(default, "the command")]
         for one in held:
             self._held.setdefault(one.key.key_id, one)
         self.rules = sorted(rules, key=lambda rule: -len(rule.prefix.name))
@@ -73,6 +73,10 @@ class Keyring:
             )
         return key
 
+    def with_default(self, default: CustomerKey | None) -> Keyring:
+        """The same keys and rules, with another default."""
+        return Keyring(list(self), self.rules, default)
+
     def rule_for(self, location: Location) -> str | None:
         """The id of the key that a rule names for `location`."""
         for rule in self.rules:
@@ -81,10 +85,34 @@ class Keyring:
                 return rule.key_id
         return None
 
-    def sealing(self, location: Location) -> CustomerKey | None:
-        """The key that a new object gets; None: none is configured.
+    def key_ids_in(self, bucket: str) -> Callable[[str], str | None]:
+        """What tells of a name in `bucket` the id of the key that a new object gets; None: none."""
+        default = None if self.default is None else self.default.key_id
+        if not any(rule.prefix.bucket == bucket for rule in self.rules):
+            return lambda _: default
+        return lambda name: self.rule_for(Location(bucket, name)) or default
 
-        CustomerKeyError when the one that a rule names is not at hand: no other may stand in.
+    def triable_in(self, bucket: str) -> list[CustomerKey]:
+        """The keys that may be tried on objects of `bucket`.
+
+        Whoever serves it gets to see them: those that rules name for other buckets only stay away.
         """
-        key_id = self.rule_for(location)
-        return self.default if key_id is None else self.require(key_id)
+        here = {rule.key_id for rule in self.rules if rule.prefix.bucket == bucket}
+        elsewhere = {rule.key_id for rule in self.rules} - here
+        return [held.key for held in self if held.key.key_id not in elsewhere]
+
+    def check_rules(self, prefix: Location) -> None:
+        """CustomerKeyError when a key is not at hand that rules name for objects below `prefix`.
+
+        No other may stand in for it.
+        """
+        for rule in self.rules:
+            name = rule.prefix.name
+            if rule.prefix.bucket == prefix.bucket and (
+                name.startswith(prefix.name) or prefix.name.startswith(name)
+            ):
+                self.require(rule.key_id)
+
+    def select(self, key_id: str) -> CustomerKey | None:
+        """The key of this id, None for UNSEALED. CustomerKeyError when it is not at hand."""
+        return None if key_id == UNSEALED else self.require(key_id)

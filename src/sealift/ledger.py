@@ -84,8 +84,7 @@ class RunStore(Store, Protocol):
 
 
 class Ledger:
-    """Of one run; `key_id` is that of its customer key. With `resumes` False dead runs are left
-    alone."""
+    """Of one run. With `resumes` False dead runs are left alone."""
 
     def __init__(
         self,
@@ -93,12 +92,10 @@ class Ledger:
         run: RunRecord,
         disk: Disk,
         reporter: Reporter,
-        key_id: str | None,
         *,
         resumes: bool = True,
     ) -> None:
         self.run = run
-        self.key_id = key_id
         self._store = store
         self._is_kept = True
         self._disk = disk

@@ -140,6 +140,8 @@ def bare_etag(etag: str) -> str:
 
 # What a job expects of an object that is not to be there: no ETag is empty.
 ABSENT = ""
+# In the place of a key id: the object is under no customer key.
+UNSEALED = ""
 
 
 class Direction(enum.Enum):
@@ -158,9 +160,10 @@ class Job:
     `size` in bytes as the plan saw it, or as it is by now when the file or object was replaced.
     `moved` counts the bytes moved so far; a screen may poll it.
 
-    `is_named_anew` says that the next run will give the file another path, so that an unfinished
-    download is of no use. `expects` is the bare ETag of the object that a write may replace, or
-    ABSENT; None: any.
+    `key_id` is that of the customer key which the object is under, or gets; UNSEALED: none, None:
+    as the run has it. `is_named_anew` says that the next run will give the file another path, so
+    that an unfinished download is of no use. `expects` is the bare ETag of the object that a write
+    may replace, or ABSENT; None: any.
 
     What the finished move found comes last: the object's `etag` as the server wrote it, its
     version in a versioned bucket, the CRC64NVME of all bytes, and the mtime of the file in
@@ -179,6 +182,7 @@ class Job:
     source: Location | None = None
     expects: str | None = None
     is_named_anew: bool = False
+    key_id: str | None = None
 
 
 class Spread(Protocol):

@@ -99,6 +99,10 @@ class Options:
             source=None,
         )
 
+    def keys(self) -> Keyring:
+        """All keys at hand; `customer_key` seals what no rule names."""
+        return self.keyring.with_default(self.customer_key)
+
     def same_server(self, other: Options) -> bool:
         """Whether one server, asked by one identity, has the buckets of both."""
         return (self.endpoint_url, self.profile) == (other.endpoint_url, other.profile)

@@ -137,7 +137,7 @@ class RangedDownloader:
             head.version_id,
             head.size,
             self._range_size,
-            self._ledger.key_id,
+            self._objects.key_id,
         )
         return _Download(job, head, file, record, {}, time.monotonic())
 
@@ -155,7 +155,7 @@ class RangedDownloader:
         file = await self._disk.run(self._target.reopen, parts, left.temporary, head.size)
         version = (left.etag, left.version_id, left.size)
         fits = version == (head.etag, head.version_id, head.size)
-        if file is not None and not (fits and left.key_id == self._ledger.key_id):
+        if file is not None and not (fits and left.key_id == self._objects.key_id):
             self._target.discard(file)
             file = None
         if file is not None:

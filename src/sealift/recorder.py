@@ -33,9 +33,10 @@ FINISH_TIME = 1.0
 
 
 class Recorder:
-    """Records the finished jobs of one run; they are of one bucket and under one customer key.
+    """Records the finished jobs of one run; they are of one bucket.
 
-    `record` takes a job that is done, and is to be called once an object.
+    `key_id` is that of the customer key of jobs that name none. `record` takes a job that is done,
+    and is to be called once an object.
     """
 
     def __init__(
@@ -95,7 +96,6 @@ class Recorder:
         """Jobs are taken here, in the thread: a call that is given up loses none."""
         count = min(BATCH_COUNT, len(self._waiting))
         jobs = [self._waiting.popleft() for _ in range(count)]
-        key_id = self._key_id
         rows = [
             Known(
                 job.location.name,
@@ -104,7 +104,7 @@ class Recorder:
                 job.version_id,
                 job.crc,
                 job.mtime_ns if self._is_at_rest(job) else None,
-                key_id,
+                (self._key_id if job.key_id is None else job.key_id) or None,
             )
             for job in jobs
         ]

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-from sealift.errors import Cause, ReplyError, WrongCustomerKeyError
+from sealift.errors import Cause, ReplyError, UnsealedError, WrongCustomerKeyError
 
 _CAUSE_OF_CODE = {
     **dict.fromkeys(
@@ -104,7 +104,8 @@ def reply_error(
             hint="use the key that the object was sealed with",
         )  # fmt: skip
     elif unsealed_read or any(sign in lowered for sign in _OTHER_SEAL_TEXTS):
-        error = WrongCustomerKeyError(
+        kind = UnsealedError if sealed else WrongCustomerKeyError
+        error = kind(
             operation, status, code, text, cause=Cause.PERMANENT, request_id=request_id,
             hint="the object is not sealed with a customer key" if sealed
             else "give the customer key that the object was sealed with",

@@ -22,6 +22,7 @@ from sealift.files.disk import THREAD_COUNT, Disk
 from sealift.files.names import split_name
 from sealift.files.target import Target
 from sealift.journal import Journal
+from sealift.keyed import Move, by_key
 from sealift.ledger import Ledger
 from sealift.memory import Memory
 from sealift.model import Durability, Job, Location
@@ -30,7 +31,7 @@ from sealift.outlook import Outlook
 from sealift.pace import Pace, start_for
 from sealift.recorder import Recorder
 from sealift.records import RunRecord
-from sealift.resources import Resources, Settle
+from sealift.resources import Resources
 from sealift.schedule import Schedule, first_error
 from sealift.session import Session
 from sealift.upload import Uploader
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from sealift.copier import Source
 
 Plan = AsyncIterator[list[Job]]
-Move = Callable[[Sequence[Job], Settle], Awaitable[None]]
 # Makes another move of one: what is done around it.
 Around = Callable[[Move], Move]
 Endless = Callable[[], Coroutine[Any, Any, None]]
@@ -64,6 +64,7 @@ class Runner:
         reporter: Reporter,
     ) -> None:
         self._options = options
+        self._keyring = options.keys()
         self._session = session
         self._sessions = sessions
         self._disk = disk
@@ -82,13 +83,17 @@ class Runner:
         await ledger.open()
         self.gap_since = ledger.gap_since()
         resources = self._resources(objects, schedule, ledger)
-        uploader = Uploader(
-            resources,
-            self._options.part_size,
-            preserve_mode=tree.preserve_mode,
-            if_absent=tree.if_absent,
-        )
-        await self._run(objects, schedule, plan, around(uploader.move), ledger)
+
+        def make(resources: Resources) -> Move:
+            return Uploader(
+                resources,
+                self._options.part_size,
+                preserve_mode=tree.preserve_mode,
+                if_absent=tree.if_absent,
+            ).move
+
+        move = by_key(resources, self._keyring, make)
+        await self._run(objects, schedule, plan, around(move), ledger)
 
     async def down(
         self,
@@ -114,15 +119,19 @@ class Runner:
             self.gap_since = ledger.gap_since()
             resources = self._resources(objects, schedule, ledger)
             open_count = files_at_once(schedule.ceiling, THREAD_COUNT)
-            downloader = Downloader(
-                resources,
-                self._options.part_size,
-                target,
-                open_count,
-                preserve_mode=tree.preserve_mode,
-                markers=tree.markers,
-            )
-            await self._run(objects, schedule, plan, around(downloader.move), ledger, target)
+
+            def make(resources: Resources) -> Move:
+                return Downloader(
+                    resources,
+                    self._options.part_size,
+                    target,
+                    open_count,
+                    preserve_mode=tree.preserve_mode,
+                    markers=tree.markers,
+                ).move
+
+            move = by_key(resources, self._keyring, make)
+            await self._run(objects, schedule, plan, around(move), ledger, target)
         finally:
             target.close()
 
@@ -141,8 +150,12 @@ class Runner:
         schedule = self._make_schedule(objects)
         ledger = self._make_ledger(objects)
         resources = self._resources(objects, schedule, ledger)
-        copier = Copier(resources, self._options.part_size, source, if_absent=tree.if_absent)
-        await self._run(objects, schedule, plan, around(copier.move), ledger)
+
+        def make(resources: Resources) -> Move:
+            return Copier(resources, self._options.part_size, source, if_absent=tree.if_absent).move
+
+        move = by_key(resources, self._keyring, make)
+        await self._run(objects, schedule, plan, around(move), ledger)
 
     async def look(self, plan: Plan, bucket: str, see: Move) -> None:
         """Run `see` in the place of moves: for dry runs."""
@@ -267,14 +280,11 @@ class Runner:
             raise first_error(group) from None
 
     def _make_recorder(self, objects: BucketClient) -> Recorder:
-        customer_key = self._options.customer_key
-        key_id = customer_key.key_id if customer_key else None
-        return Recorder(self._catalogue, self._disk, self._reporter, objects.scope, key_id)
+        return Recorder(self._catalogue, self._disk, self._reporter, objects.scope, objects.key_id)
 
     def _make_ledger(
         self, objects: BucketClient, target: Target | None = None, *, resumes: bool = True
     ) -> Ledger:
-        customer_key = self._options.customer_key
         run = RunRecord(
             target.token if target else secrets.token_hex(8),
             time.time(),
@@ -289,7 +299,6 @@ class Runner:
             run,
             self._disk,
             self._reporter,
-            customer_key.key_id if customer_key else None,
             resumes=resumes,
         )
 

@@ -36,6 +36,8 @@ from sealift.files.disk import Disk
 from sealift.files.source import CHUNK_SIZE, file_crc
 from sealift.files.walk import FileEntry, Passed
 from sealift.filters import Filter
+from sealift.keyed import Move
+from sealift.keyring import Keyring
 from sealift.manifest import Line, Manifest
 from sealift.memory import Memory
 from sealift.merge import Side
@@ -53,7 +55,7 @@ from sealift.plan import (
 )
 from sealift.remote import Remote
 from sealift.resources import Settle
-from sealift.runner import Move, Plan, Runner
+from sealift.runner import Plan, Runner
 
 # Names of a range that is listed beside others: some pages.
 CUT_STEP = 4000
@@ -85,7 +87,7 @@ class Sync:
 
     `remote` has the destination, `walk` gives the files below a directory, `collisions` finds names
     that cannot stand side by side there, `failed_count` says how many objects failed so far,
-    `key_id` is that of the destination's customer key.
+    `keyring` says which customer key is that of an object at the destination.
     """
 
     options: SyncOptions
@@ -100,7 +102,7 @@ class Sync:
     walk: Walk
     collisions: Callable[[str], Awaitable[Collisions]]
     failed_count: Callable[[], int]
-    key_id: str | None
+    keyring: Keyring
     manifest: Manifest | None = field(default=None, init=False)
 
     async def run(self, work: Callable[[], Awaitable[None]]) -> None:
@@ -123,10 +125,11 @@ class Sync:
         """Make what is below a prefix as the tree `root` is."""
         prefix = contents(destination)
         listed = await self._list(prefix)
+        key_id_of = self.keyring.key_ids_in(prefix.bucket)
 
         def compare(file: FileEntry, found: RemoteObject) -> Verdict:
             known = listed.known.get(found.name)
-            if is_sealed_otherwise(known, found, self.key_id):
+            if is_sealed_otherwise(known, found, key_id_of(found.name)):
                 return Verdict.DIFFERENT
             return self._compare(known, file, found)
 
@@ -173,10 +176,11 @@ class Sync:
         begin, prefix = contents(source), contents(destination)
         listed = await self._list(prefix)
         method = self.options.method
+        key_id_of = self.keyring.key_ids_in(prefix.bucket)
 
         def compare(ours: RemoteObject, theirs: RemoteObject) -> Verdict:
             known = listed.known.get(theirs.name)
-            if is_sealed_otherwise(known, theirs, self.key_id):
+            if is_sealed_otherwise(known, theirs, key_id_of(theirs.name)):
                 return Verdict.DIFFERENT
             return compare_objects(ours, theirs, known, method)
 
@@ -190,7 +194,7 @@ class Sync:
         rules = Rules[RemoteObject, RemoteObject](
             compare, make_job, question, lambda _, found: self._note_same(listed, found), expected
         )
-        pages, entries, markers = there.pages(begin), Entries(_nothing), self.tree.markers
+        pages, entries, markers = there.pages(begin), Entries(lambda _: []), self.tree.markers
         unknown = Listed(
             begin, pages, entries, self.chosen, self.disk, self.reporter, markers=markers
         )
@@ -305,16 +309,19 @@ class Sync:
             if self.options.dry_run:
                 await self.runner.look(jobs, bucket, see)
             else:
-                await move(jobs, bucket, around=lambda move_each: self._around(plan, move_each))
+                await move(jobs, bucket, around=lambda each: self._around(plan, bucket, each))
             await self._remove(plan, remove, destination)
 
-    def _around(self, plan: SyncPlan[S, D], move: Move) -> Move:
+    def _around(self, plan: SyncPlan[S, D], bucket: str, move: Move) -> Move:
         """Move only what differs, and write down what is there then."""
+        key_id_of = self.keyring.key_ids_in(bucket)
 
         async def move_differing(jobs: Sequence[Job], settle: Settle) -> None:
             def note(job: Job, outcome: bool | ObjectError | None) -> None:
                 if not isinstance(outcome, ObjectError):
-                    self._write(Line(job.location, job.size, job.crc, self.key_id, job.version_id))
+                    key_id = key_id_of(job.location.name) if job.key_id is None else job.key_id
+                    where, size = job.location, job.size
+                    self._write(Line(where, size, job.crc, key_id or None, job.version_id))
                 settle(job, outcome)
 
             heard = settle if self.manifest is None else note
@@ -394,7 +401,3 @@ class Sync:
             names = [one.name for one in batch if not collisions.has_place_of(one.name)]
             kept = {extra.directory for extra in batch}
             await self.runner.remove_files(names, root, was, kept)
-
-
-def _nothing(_: str) -> list[Known]:
-    return []

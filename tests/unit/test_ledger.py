@@ -92,7 +92,7 @@ class Site:
         """Another run of the same command."""
         run = RunRecord(f"{number:016x}", float(number), ("cp",), "/work", SCOPE, root)
         store = Watched(self.directory, run)
-        return store, Ledger(store, run, self.disk, self, "key-id", resumes=resumes)
+        return store, Ledger(store, run, self.disk, self, resumes=resumes)
 
     def emit(self, event: Event) -> None:
         self.events.append(event)

@@ -21,7 +21,7 @@ from sealift.errors import (
     ReplyError,
     WrongCustomerKeyError,
 )
-from sealift.keys import KEY_MD5_HEADER
+from sealift.keys import KEY_MD5_HEADER, CustomerKey
 from sealift.metadata import FileFacts
 from sealift.model import Location, Part
 from sealift.replies import http_seconds
@@ -81,6 +81,15 @@ class BucketClient(MultipartClient):
             if host.endswith(domain):
                 host = f"s3{domain}"
         return f"https://{host}/{bucket.name}"
+
+    @property
+    def key_id(self) -> str | None:
+        """The id of the customer key."""
+        return None if self._customer_key is None else self._customer_key.key_id
+
+    def under(self, customer_key: CustomerKey | None) -> BucketClient:
+        """A client of the same bucket, on the same connections, under another customer key."""
+        return BucketClient(self._pool, self._bucket, self._identity, customer_key, self._now)
 
     @property
     def answer_time(self) -> float:

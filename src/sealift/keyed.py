@@ -1,0 +1,54 @@
+"""Jobs under several customer keys: each goes to who moves those of its key.
+
+Nearly all runs have one key. Then this costs them a comparison an object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+
+from sealift.errors import CustomerKeyError, ObjectError
+from sealift.keyring import Keyring
+from sealift.model import Job
+from sealift.resources import Resources, Settle
+
+Move = Callable[[Sequence[Job], Settle], Awaitable[None]]
+
+
+def by_key(resources: Resources, keyring: Keyring, make: Callable[[Resources], Move]) -> Move:
+    """A move of jobs under any key of `keyring`; `make` makes that of one key, when it is needed.
+
+    A job that names no key gets the one that a rule names, or else that of `resources`.
+    """
+    movers: dict[str | None, Move] = {None: make(resources)}
+    has_rules = bool(keyring.rules)
+
+    async def move(jobs: Sequence[Job], settle: Settle) -> None:
+        if has_rules:
+            for job in jobs:
+                if job.key_id is None:
+                    job.key_id = keyring.rule_for(job.location)
+        first = jobs[0].key_id
+        if first is None and all(job.key_id is None for job in jobs):
+            await movers[None](jobs, settle)
+            return
+        for key_id in dict.fromkeys([job.key_id for job in jobs]):
+            some = [job for job in jobs if job.key_id == key_id]
+            try:
+                mover = _mover(key_id)
+            except CustomerKeyError as error:
+                for job in some:
+                    settle(job, ObjectError(error.message, hint=error.hint))
+            else:
+                await mover(some, settle)
+
+    def _mover(key_id: str | None) -> Move:
+        mover = movers.get(key_id)
+        if mover is None:
+            assert key_id is not None
+            objects = resources.objects.under(keyring.select(key_id))
+            mover = movers[key_id] = make(replace(resources, objects=objects))
+        return mover
+
+    return move
