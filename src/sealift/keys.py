@@ -18,6 +18,7 @@ import os
 import secrets
 import stat
 from typing import NoReturn, SupportsIndex
+from urllib.parse import unquote
 
 from sealift.errors import CustomerKeyError
 
@@ -52,6 +53,17 @@ class Secret(str):
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         raise TypeError("a secret cannot be pickled or copied")
+
+
+def gives_away(text: str, secret: Secret) -> bool:
+    """Whether `text` holds eight characters of `secret` in a row, also percent-encoded, or eight
+    of its bytes in hex."""
+    pieces = [str.__getitem__(secret, slice(at, at + 8)) for at in range(len(secret) - 7)]
+    digits = (_decoded(secret) or b"").hex()
+    pieces += [digits[at : at + 16] for at in range(0, len(digits) - 15, 2)]
+    plain = unquote(text)
+    lowered = plain.lower()
+    return any(piece in text or piece in plain or piece in lowered for piece in pieces)
 
 
 class CustomerKey:

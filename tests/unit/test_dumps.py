@@ -8,13 +8,14 @@ import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from tests.dumps import dumped
 from tests.kit import OTHER_KEY, SECRET, assert_secret, fragments
 
 from sealift.errors import SealiftError
-from sealift.keys import CustomerKey, Secret
+from sealift.keys import CustomerKey, Secret, gives_away
 from sealift.settings import read_settings
 from sealift.wire.http1 import request_head
 
@@ -121,3 +122,19 @@ def test_the_head_of_a_request_is_dumped_without_bytes() -> None:
     head = request_head("GET", "/", [("x", TEXT)])
     assert TEXT.encode() in bytes(head)
     assert_secret(repr(head))
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [TEXT, f"<{TEXT[8:17]}>", quote(TEXT, safe=""), quote(TEXT).lower(), SECRET.hex(),
+     SECRET[3:12].hex().upper()],
+)  # fmt: skip
+def test_a_text_that_gives_a_key_away_is_known(shown: str) -> None:
+    assert gives_away(f"the key {shown}", Secret(TEXT))
+
+
+@pytest.mark.parametrize(
+    "shown", ["", TEXT[:7], SECRET[:7].hex(), base64.b64encode(OTHER_KEY).decode()]
+)
+def test_another_text_gives_no_key_away(shown: str) -> None:
+    assert not gives_away(f"the key {shown}", Secret(TEXT))

@@ -25,7 +25,15 @@ from sealift.errors import (
     ObjectError,
     ReplyError,
 )
-from sealift.keys import ALGORITHM, ALGORITHM_HEADER, KEY_MD5_HEADER, CustomerKey, Secret
+from sealift.keys import (
+    ALGORITHM,
+    ALGORITHM_HEADER,
+    COPY_SOURCE_PREFIX,
+    KEY_MD5_HEADER,
+    CustomerKey,
+    Secret,
+    gives_away,
+)
 from sealift.metadata import PREFIX, FileFacts
 from sealift.model import ByteRange
 from sealift.replies import parse_error_body, reply_error
@@ -48,6 +56,8 @@ MAX_LAYOUT_COUNT = 256
 _SPACES = re.compile(" {2,}")  # SigV4 signs them as one
 REPLACED = "the object was replaced while it was being read"
 _USER_AGENT = f"sealift/{__version__}"
+_SAID_BACK = "(not shown: the server says the customer key)"
+_KEY_MD5_HEADERS = {KEY_MD5_HEADER, COPY_SOURCE_PREFIX + KEY_MD5_HEADER.removeprefix("x-amz-")}
 
 # Names in lower case.
 Headers = dict[str, str]
@@ -206,7 +216,7 @@ class ObjectClient:
         if head.status == 412 or (head.status == 416 and span is not None):
             raise ObjectChangedError(REPLACED)
         if reply.error_body is not None:
-            raise error_of("GetObject", reply, sealed=bool(self._seal))
+            raise error_of("GetObject", reply, self._seal)
         self._check_echo("GetObject", head)
         if reply.too_long:
             raise ObjectChangedError("the object is longer than planned: it was replaced")
@@ -249,7 +259,7 @@ class ObjectClient:
     def _stored(self, operation: str, reply: Reply, crc: str) -> Stored:
         head = reply.head
         if reply.error_body is not None:
-            raise error_of(operation, reply, sealed=bool(self._seal))
+            raise error_of(operation, reply, self._seal)
         self._check_echo(operation, head)
         etag = head.get(b"etag")
         if not etag:
@@ -321,11 +331,19 @@ class ObjectClient:
             raise error
 
 
-def error_of(operation: str, reply: Reply, *, sealed: bool) -> ReplyError:
-    """The error that a reply tells; `sealed` says that a customer key was sent."""
+def error_of(operation: str, reply: Reply, sent: Headers) -> ReplyError:
+    """The error that a reply to the headers `sent` tells, without secrets that it says back."""
+    secrets = [value for value in sent.values() if isinstance(value, Secret)]
+
+    def harmless(text: str) -> str:
+        return _SAID_BACK if any(gives_away(text, secret) for secret in secrets) else text
+
     head = reply.head
-    code, text = parse_error_body(reply.error_body or b"")
-    headers = {key.decode(): value.decode("latin-1") for key, value in head.headers.items()}
+    code, text = map(harmless, parse_error_body(reply.error_body or b""))
+    headers = {
+        key.decode(): harmless(value.decode("latin-1")) for key, value in head.headers.items()
+    }
+    sealed = not _KEY_MD5_HEADERS.isdisjoint(sent)
     return reply_error(operation, head.status, code, text, headers, sealed=sealed)
 
 

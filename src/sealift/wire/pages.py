@@ -53,7 +53,7 @@ class ListingClient(ObjectClient):
         room = page_room()
         reply = await self._pool.exchange("GET", request, None, room)
         if reply.error_body is not None:
-            raise error_of("ListObjectsV2", reply, sealed=False)
+            raise error_of("ListObjectsV2", reply, {})
         if reply.too_long:
             raise ProtocolError(
                 f"ListObjectsV2: a page of more than {MAX_PAGE_SIZE} bytes", cause=Cause.PERMANENT
