@@ -11,7 +11,7 @@ SealiftError                 everything sealift raises on purpose
 │   ├── NetworkError         no usable answer came
 │   │   └── ProtocolError    the answer is not HTTP as RFC 9112 defines it
 │   ├── IntegrityError       bytes or replies contradict what was promised
-│   │   └── NotSealedError   the reply does not say that the customer key was used
+│   │   └── NotSealedError   the reply does not say that the bytes were encrypted as asked
 │   ├── ObjectChangedError   the object was replaced while it was read
 │   ├── SourceChangedError   the file was changed while it was sent
 │   ├── UploadGoneError      the server has forgotten an upload before it was complete
@@ -159,13 +159,15 @@ class IntegrityError(ObjectError):
 
 
 class NotSealedError(IntegrityError):
-    """The reply lacks the SSE-C echo, so the bytes may be stored or served as plaintext.
+    """The reply does not say that what was asked for was done to encrypt the bytes, so that they
+    may be stored or served as plaintext.
 
-    `version_id` is the version that a versioned bucket holds of them.
+    `version_id` is the version that a versioned bucket holds of them, `stored` how they are stored.
     """
 
     cause = Cause.PERMANENT
     version_id: str | None = None
+    stored: str = "UNENCRYPTED"
 
 
 class ObjectChangedError(ObjectError):

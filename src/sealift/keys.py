@@ -14,9 +14,7 @@ import base64
 import binascii
 import hashlib
 import hmac
-import os
 import secrets
-import stat
 from typing import NoReturn, SupportsIndex
 from urllib.parse import unquote
 
@@ -50,6 +48,24 @@ class Secret(str):
 
     def __getitem__(self, key: SupportsIndex | slice) -> Secret:
         return Secret(super().__getitem__(key))
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError("a secret cannot be pickled or copied")
+
+
+class SecretBytes(bytes):
+    """Bytes that are hidden in every dump."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return HIDDEN
+
+    def __str__(self) -> NoReturn:
+        raise TypeError("a secret is not to be shown")
+
+    def __format__(self, format_spec: str) -> NoReturn:
+        raise TypeError("a secret is not to be shown")
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         raise TypeError("a secret cannot be pickled or copied")
@@ -125,37 +141,17 @@ class CustomerKey:
         return key
 
     @classmethod
-    def from_file(cls, path: str) -> CustomerKey:
-        """Read a key file: 32 raw bytes, or their base64 form in one line.
-
-        A file that group or others may read, or that another user owns, is refused.
-        """
-        try:
-            with open(path, "rb") as file:
-                facts = os.fstat(file.fileno())
-                content = memoryview(file.read(4096))
-        except OSError as reason:
-            raise CustomerKeyError(
-                f"cannot read the key file {path}: {os.strerror(reason.errno or 0)}",
-                hint="check --key-file",
-            ) from None
-        if stat.S_ISREG(facts.st_mode) and facts.st_mode & 0o077:
-            raise CustomerKeyError(
-                f"the key file {path} can be read by others", hint=f"run: chmod 600 {path}"
-            )
-        if facts.st_uid not in (os.geteuid(), 0):
-            raise CustomerKeyError(
-                f"the key file {path} belongs to another user", hint="use a file of your own"
-            )
+    def from_bytes(cls, content: bytes, *, source: str) -> CustomerKey:
+        """Read a key from its 32 raw bytes, or from their base64 form in one line."""
         if len(content) == KEY_SIZE:
-            return cls(bytes(content))
+            return cls(content)
         text = _ascii(content)
         if text is None:
             raise CustomerKeyError(
-                f"the key file {path} holds neither {KEY_SIZE} raw bytes nor base64",
+                f"{source} holds neither {KEY_SIZE} raw bytes nor base64",
                 hint="give a file of 32 random bytes",
             )
-        return cls.from_base64(text, source=f"the key file {path}")
+        return cls.from_base64(text, source=source)
 
     def headers(self) -> tuple[tuple[str, str], ...]:
         """The three SSE-C request headers, sorted by name as SigV4 wants them."""
@@ -205,9 +201,9 @@ def _decoded(text: Secret) -> bytes | None:
         return None
 
 
-def _ascii(content: memoryview) -> Secret | None:
+def _ascii(content: bytes) -> Secret | None:
     """The text of a key file; None when it is binary."""
     try:
-        return Secret(str(content, "ascii"))
+        return Secret(content.decode("ascii"))
     except UnicodeDecodeError:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from sealift.encryption import ServerSide
 from sealift.errors import UsageError
 from sealift.keyring import Keyring
 from sealift.keys import CustomerKey
@@ -59,12 +60,13 @@ class Options:
     """Settings of an engine. Sizes in bytes, `max_bandwidth` in bytes per second.
 
     `customer_key` None means that objects are neither sealed nor expected to be; `keyring` has the
-    other keys at hand, and rules that may name another one for some objects. `memory` bounds
-    the whole process, not only the buffers. `concurrency` None finds the number of requests in
-    flight by itself. `source` None means that both sides of an s3-to-s3 copy are reached alike. The
-    catalogue and the journal are kept in `state_directory`, None means the user's own. `words` are
-    the arguments of the command, for the journal; by `aim`, those that say what is moved, it knows
-    the command again.
+    other keys at hand, and rules that may name another one for some objects. Without a customer key
+    S3 encrypts by itself as `encryption` asks (None: as the bucket has it). With `tag_key_id` each
+    object written under a customer key has its id as a tag. `memory` bounds the whole process, not
+    only the buffers. `concurrency` None finds the number of requests in flight by itself. `source`
+    None means that both sides of an s3-to-s3 copy are reached alike. The catalogue and the journal
+    are kept in `state_directory`, None means the user's own. `words` are the arguments of the
+    command, for the journal; by `aim`, those that say what is moved, it knows the command again.
     """
 
     customer_key: CustomerKey | None
@@ -83,6 +85,8 @@ class Options:
     deadlines: Deadlines = field(default_factory=Deadlines)
     source: SourceOptions | None = None
     keyring: Keyring = field(default_factory=Keyring)
+    encryption: ServerSide | None = None
+    tag_key_id: bool = False
 
     def for_source(self) -> Options:
         """The options by which the source of an s3-to-s3 copy is reached."""
@@ -97,6 +101,7 @@ class Options:
             endpoint_url=source.endpoint_url,
             ca_bundle=source.ca_bundle,
             source=None,
+            encryption=None,
         )
 
     def keys(self) -> Keyring:
@@ -108,6 +113,10 @@ class Options:
         return (self.endpoint_url, self.profile) == (other.endpoint_url, other.profile)
 
     def __post_init__(self) -> None:
+        if self.customer_key is not None and self.encryption is not None:
+            raise UsageError(
+                "S3 encrypts under a customer key or by itself", hint="give one of the two"
+            )
         if self.concurrency is not None and not 1 <= self.concurrency <= MAX_CONCURRENCY:
             raise UsageError(
                 f"--concurrency {self.concurrency} is out of range",

@@ -50,6 +50,9 @@ _HINT_OF_CODE = {
     "KeyTooLongError": "the name is longer than 1024 bytes",
     "InvalidObjectName": "this server does not take such a name",
     "RequestTimeTooSkewed": "set this machine's clock",
+    "KMS.NotFoundException": "check the key id of KMS, and that it is of the bucket's region",
+    "KMS.DisabledException": "enable the key in KMS",
+    "InvalidTag": "an object has at most 10 tags",
     "ExpiredToken": "renew your credentials, for example by: aws sso login",
 }
 
@@ -73,6 +76,7 @@ _OTHER_SEAL_TEXTS = (
 # Ceph, to a request that has no SSE-C headers and needs them.
 _KEY_WANTED_TEXT = "must provide a valid encryption algorithm"
 
+TAGGING = frozenset({"GetObjectTagging", "PutObjectTagging"})
 DELETES = frozenset({"DeleteObject", "DeleteObjects"})
 WRITES = frozenset({"PutObject", "UploadPart", "CreateMultipartUpload", "CopyObject"})
 
@@ -129,6 +133,10 @@ def _hint(
             return f"the bucket is in the region {region}: give --region {region}"
         target = headers.get("location")
         return f"redirects are not followed; the server named {target}" if target else ""
+    if operation in TAGGING and status in (403, 405, 501):
+        if status == 403:
+            return f"you need the right s3:{operation}"
+        return "this server keeps no tags of objects"
     if code == "AccessDenied" or (status == 403 and not code):
         if sealed and operation in WRITES:
             return _SSE_C_BLOCKED

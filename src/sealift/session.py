@@ -165,7 +165,15 @@ class Session:
             bandwidth=self._bandwidth,
         )
         self._stack.callback(pool.close)
-        return BucketClient(pool, reached, identity, self._options.customer_key)
+        options = self._options
+        return BucketClient(
+            pool,
+            reached,
+            identity,
+            options.customer_key,
+            options.encryption,
+            tag_key_id=options.tag_key_id,
+        )
 
     def _find_direct(self) -> DirectRoute | None:
         options = self._options

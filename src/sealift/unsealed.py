@@ -1,4 +1,4 @@
-"""Removes what a server took of ours without the customer key."""
+"""Removes what a server took of ours and did not encrypt as it was asked to."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ async def remove_unsealed(
     *,
     in_place: bool = False,
 ) -> None:
-    """What the server took of ours without the customer key must not stay there.
+    """What the server took of ours without encrypting it as asked must not stay there.
 
     An interrupt waits for it, though not for long. What was written `in_place` of its own source
     is the only copy now: it stays, unless a versioned bucket has the source still.
     """
     if in_place and unsealed.version_id in (None, "null"):
         raise NotSealedError(
-            f"{location} is stored UNENCRYPTED, and stays: there is no other copy",
+            f"{location} is stored {unsealed.stored}, and stays: there is no other copy",
             hint="copy it to a place of your own, then remove it",
         ) from None
     reason = "no answer in time"
@@ -42,6 +42,6 @@ async def remove_unsealed(
         else:
             return
     raise NotSealedError(
-        f"{location} is stored UNENCRYPTED and could not be removed",
+        f"{location} is stored {unsealed.stored} and could not be removed",
         hint=f"remove it yourself ({reason})",
     ) from None

@@ -21,6 +21,7 @@ from .customer import Dialect, S3Error, check_part, check_read, echo, given_key_
 from .digests import check_digests, crc64nvme, echo_checksums, full_object, sent_checksums
 from .listing import iso, list_objects, list_parts, list_uploads
 from .messages import Reply, Request, element, text, xml_reply
+from .server_side import ENCRYPTION, Tags, listed_tags, sent_tags, server_side, tags_reply
 from .stored import (
     Stored,
     Upload,
@@ -47,6 +48,7 @@ class S3:
         self.buckets = set(buckets)
         self.objects: dict[tuple[str, str], Stored] = {}
         self.uploads: dict[str, Upload] = {}
+        self.tags: dict[tuple[str, str], Tags | None] = {}
         self.clock_offset = 0.0
         self.expired_tokens: set[str] = set()
         self.min_part_size = 5 * 1024 * 1024
@@ -87,6 +89,7 @@ class S3:
         """Put an object there as PutObject does, without asking."""
         stored = self._sealed(body, headers or {}, customer_key_md5)
         self.objects[bucket, name] = stored
+        self.tags[bucket, name] = sent_tags(headers or {})
         return stored
 
     # -- what every request must pass
@@ -121,6 +124,7 @@ class S3:
             for name, value in headers.items()
             if name in _KEPT or name.startswith("x-amz-meta-")
         }
+        kept |= server_side(headers, self.dialect)
         checksum = crc64nvme(body) if self.dialect == "aws" else None
         etag = etag or self._etag(body, key_md5)
         return Stored(body, kept, etag, key_md5, checksum, self.now())
@@ -156,7 +160,8 @@ class S3:
         stored = replace(stored, sums=sent_checksums(request.headers))
         self.objects[request.bucket, request.name] = stored
         sums = full_object(stored.crc64nvme, stored.sums)
-        return Reply(200, {"etag": f'"{stored.etag}"', **sums, **echo(key_md5)})
+        told = server_side(request.headers, self.dialect)
+        return Reply(200, {"etag": f'"{stored.etag}"', **sums, **echo(key_md5), **told})
 
     def _read_object(self, request: Request) -> Reply:
         stored = self.objects.get((request.bucket, request.name))
@@ -192,8 +197,7 @@ class S3:
 
     def _copy_source(self, request: Request) -> Stored:
         """The object a copy reads, under the key that the request names for it."""
-        bucket, _, name = unquote(request.headers["x-amz-copy-source"]).lstrip("/").partition("/")
-        stored = self.objects.get((bucket, name))
+        stored = self.objects.get(_source_of(request))
         if stored is None:
             raise _no_such_key(request)
         if self.dialect == "aws":
@@ -213,8 +217,28 @@ class S3:
             if source.customer_key_md5 is not None:
                 raise S3Error(501, "NotImplemented")
             key_md5 = None
-        stored = self.store(request.bucket, request.name, source.body, source.headers, key_md5)
-        return _copied("CopyObjectResult", stored).but(**echo(key_md5))
+        kept = {name: value for name, value in source.headers.items() if name not in ENCRYPTION}
+        told = server_side(request.headers, self.dialect) if self.dialect == "aws" else {}
+        bucket, name = request.bucket, request.name
+        tags = self.tags.get(_source_of(request))
+        stored = self.store(bucket, name, source.body, kept | told, key_md5)
+        replaced = request.headers.get("x-amz-tagging-directive") == "REPLACE"
+        if self.dialect == "aws" and replaced:
+            tags = sent_tags(request.headers)
+        self.tags[bucket, name] = tags
+        return _copied("CopyObjectResult", stored).but(**echo(key_md5), **told)
+
+    def _get_tags(self, request: Request) -> Reply:
+        if (request.bucket, request.name) not in self.objects:
+            raise _no_such_key(request)
+        return tags_reply(self.tags.get((request.bucket, request.name), {}))
+
+    def _put_tags(self, request: Request) -> Reply:
+        if (request.bucket, request.name) not in self.objects:
+            raise _no_such_key(request)
+        check_digests(request.headers, request.body, self.dialect)
+        self.tags[request.bucket, request.name] = listed_tags(request.body)
+        return Reply(200)
 
     def _copy_part(self, request: Request) -> Reply:
         """Ceph 16 reads the source under the upload's key, and does not echo it."""
@@ -264,7 +288,8 @@ class S3:
             text("Key", name),
             text("UploadId", upload_id),
         )
-        return xml_reply(200, root).but(**repeated, **echo(key_md5))
+        told = server_side(request.headers, self.dialect)
+        return xml_reply(200, root).but(**repeated, **echo(key_md5), **told)
 
     def _upload_part(self, request: Request) -> Reply:
         upload, number = self._upload_of(request), request.part
@@ -291,6 +316,8 @@ class S3:
         if stored.crc64nvme is not None:
             check_whole(request.headers, stored)
         self.objects[upload.bucket, upload.name] = stored
+        tags = sent_tags(upload.headers)
+        self.tags[upload.bucket, upload.name] = None if tags and self.dialect == "ceph" else tags
         del self.uploads[request.query["uploadId"]]
         self._completed[request.query["uploadId"]] = (request.body, stored.etag)
         return completed_reply(request, stored)
@@ -354,6 +381,11 @@ class S3:
             self.store(bucket, name, body, old.headers, key_md5)
 
 
+def _source_of(request: Request) -> tuple[str, str]:
+    bucket, _, name = unquote(request.headers["x-amz-copy-source"]).lstrip("/").partition("/")
+    return bucket, name
+
+
 def _copied(tag: str, stored: Stored) -> Reply:
     return xml_reply(200, element(tag, text("ETag", f'"{stored.etag}"')))
 
@@ -372,6 +404,8 @@ _SERVED: Mapping[str, Callable[[S3, Request], Reply]] = {
     "PutObject": S3._put_object,
     "GetObject": S3._read_object,
     "HeadObject": S3._read_object,
+    "GetObjectTagging": S3._get_tags,
+    "PutObjectTagging": S3._put_tags,
     "CopyObject": S3._copy_object,
     "UploadPartCopy": S3._copy_part,
     "DeleteObject": S3._delete_object,

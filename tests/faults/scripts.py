@@ -11,6 +11,7 @@ from typing import Literal
 
 from .messages import Reply, Request, error_root, xml_reply
 from .plan import Break, End, Framing, Plan
+from .server_side import ENCRYPTION
 
 _ECHO_MD5 = "x-amz-server-side-encryption-customer-key-md5"
 _ECHO_ALGORITHM = "x-amz-server-side-encryption-customer-algorithm"
@@ -321,10 +322,11 @@ class WrongRange:
 
 @dataclass(frozen=True, slots=True)
 class NoEcho:
-    """No word of SSE-C in the reply: the object may lie there in plain text."""
+    """No word of encryption in the reply: the object may lie there in plain text."""
 
     def shape(self, plan: Plan) -> None:
-        plan.reshape.append(lambda reply: reply.but(**{_ECHO_MD5: None, _ECHO_ALGORITHM: None}))
+        silent = dict.fromkeys((_ECHO_MD5, _ECHO_ALGORITHM, *ENCRYPTION))
+        plan.reshape.append(lambda reply: reply.but(**silent))
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,13 @@ rgw_run_sync_thread = false
 # deleted parts free their memory in seconds, not hours
 rgw_gc_obj_min_wait = 10
 rgw_gc_processor_period = 10
+# SSE-KMS with its keys in this file, as Ceph's own tests have it
+rgw_crypt_s3_kms_backend = testing
+rgw_crypt_s3_kms_encryption_keys = {kms_keys}
 """
+
+# Of SSE-KMS, by the ids under which requests name them.
+KMS_KEY_IDS = ("testkey-1", "testkey-2")
 
 
 @dataclass(frozen=True)
@@ -169,6 +175,7 @@ def ceph(directory: Path) -> Iterator[S3Server]:
             port=port,
             cert=certificate.cert_file,
             key=certificate.key_file,
+            kms_keys=" ".join(f"{key_id}={_random_base64()}" for key_id in KMS_KEY_IDS),
         )
     )
     with contextlib.ExitStack() as stack:
@@ -215,6 +222,10 @@ def _cephx_secret() -> str:
     """A secret as `ceph-authtool --gen-print-key` makes it: type AES, time, length, 16 bytes."""
     head = struct.pack("<hiih", 1, int(time.time()), 0, 16)
     return base64.b64encode(head + secrets.token_bytes(16)).decode()
+
+
+def _random_base64() -> str:
+    return base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def _make_monitor(cluster: _Cluster, mon_port: int) -> None:

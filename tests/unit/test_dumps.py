@@ -15,6 +15,8 @@ from tests.dumps import dumped
 from tests.kit import OTHER_KEY, SECRET, assert_secret, fragments
 
 from sealift.errors import SealiftError
+from sealift.key_command import run_key_command
+from sealift.key_files import keys_in, read_key_file
 from sealift.keys import CustomerKey, Secret, gives_away
 from sealift.settings import read_settings
 from sealift.wire.http1 import request_head
@@ -30,11 +32,15 @@ def _file(content: bytes) -> str:
 
 
 def _read_key_file(content: bytes) -> Callable[[], object]:
-    return lambda: CustomerKey.from_file(_file(content))
+    return lambda: read_key_file(_file(content))
 
 
 def _read_env(content: bytes) -> Callable[[], object]:
-    return lambda: read_settings(_file(content), None, {})
+    return lambda: read_settings(_file(content), None, {}).customer_key
+
+
+def _run_command(script: str) -> Callable[[], object]:
+    return lambda: keys_in(run_key_command(f"sh -c '{script}'", timeout=0.3), "it", "it")
 
 
 FAILURES: dict[str, Callable[[], object]] = {
@@ -43,6 +49,13 @@ FAILURES: dict[str, Callable[[], object]] = {
     "a file with a typing error": _read_key_file(f"{TEXT[:-2]}!=".encode()),
     "a file with two": _read_key_file(f"{TEXT}\n{TEXT}\n".encode()),
     "a file with a longer key": _read_key_file(base64.b64encode(SECRET + b"x")),
+    "a file of variables with a typing error": _read_key_file(f"{NAME}={TEXT}!\n".encode()),
+    "a file of variables that is no text": _read_key_file(f"{NAME}={TEXT}\n\xff".encode("latin-1")),
+    "a label with a typing error": _read_env(f"{NAME}_ARCHIVE={TEXT[:-2]}!=\n".encode()),
+    "a key of the environment": lambda: read_settings(None, None, {NAME: f"{TEXT}x"}).customer_key,
+    "a command with a typing error": _run_command(f"echo {TEXT[:-2]}!="),
+    "a command that fails": _run_command(f"echo {TEXT}; exit 3"),
+    "a command that does not end": _run_command(f"echo {TEXT}; sleep 9"),
     ".env with a typing error": _read_env(f"{NAME}={TEXT[:-2]}!=\n".encode()),
     ".env with a longer key": _read_env(f"{NAME}={base64.b64encode(SECRET + b'x')!s}\n".encode()),
     ".env with another MD5": _read_env(

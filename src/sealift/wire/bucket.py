@@ -8,10 +8,11 @@ S3 lets carry it. See `operations` for what all requests share.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sealift.checksums import Digest, encode
+from sealift.encryption import ServerSide, told_in
 from sealift.errors import (
     Cause,
     IntegrityError,
@@ -33,6 +34,7 @@ from sealift.wire.multipart import named_etag
 from sealift.wire.operations import REPLACED, Headers
 from sealift.wire.pages import page_room
 from sealift.wire.sigv4 import query_string, uri_path
+from sealift.wire.tagging import parse_tags, tag_set, tagging_header
 from sealift.wire.uploads import MultipartClient
 
 # Requests in flight for the names of one `delete_objects` that go one by one.
@@ -45,7 +47,9 @@ _AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn")
 class HeadFacts:
     """What HEAD says of an object. `modified` in seconds since the epoch.
 
-    `sealed` says that the reply echoed the customer key that was sent (or that none was sent);
+    `sealed` says that the reply echoed the customer key that was sent, or told of the encryption
+    that objects are to have (or that neither was asked for). `key_md5` tells which customer key
+    sealed the object, `encryption` what the server encrypted by itself: both None of a plain one.
     `carried` describes a copy as this object is.
     """
 
@@ -56,6 +60,7 @@ class HeadFacts:
     storage_class: str
     content_type: str
     key_md5: str | None
+    encryption: ServerSide | None
     facts: FileFacts
     sealed: bool
     carried: Headers
@@ -65,6 +70,20 @@ class BucketClient(MultipartClient):
     """All that is asked of one bucket under one customer key (None: no SSE-C)."""
 
     _deletes_lists = True
+
+    def under(
+        self, customer_key: CustomerKey | None, encryption: ServerSide | None = None
+    ) -> BucketClient:
+        """A client of the same bucket, over the same connections, for objects sealed otherwise."""
+        return BucketClient(
+            self._pool,
+            self._bucket,
+            self._identity,
+            customer_key,
+            encryption,
+            self._now,
+            tag_key_id=self._tag_key_id,
+        )
 
     @property
     def scope(self) -> str:
@@ -86,10 +105,6 @@ class BucketClient(MultipartClient):
     def key_id(self) -> str | None:
         """The id of the customer key."""
         return None if self._customer_key is None else self._customer_key.key_id
-
-    def under(self, customer_key: CustomerKey | None) -> BucketClient:
-        """A client of the same bucket, on the same connections, under another customer key."""
-        return BucketClient(self._pool, self._bucket, self._identity, customer_key, self._now)
 
     @property
     def answer_time(self) -> float:
@@ -128,6 +143,7 @@ class BucketClient(MultipartClient):
             storage_class=head.get(b"x-amz-storage-class") or "STANDARD",
             content_type=head.get(b"content-type") or "",
             key_md5=head.get(KEY_MD5_HEADER.encode()),
+            encryption=told_in(head.headers),
             facts=facts_of(head),
             sealed=self._echoed(head),
             carried=carried_headers(head),
@@ -179,9 +195,7 @@ class BucketClient(MultipartClient):
         return failures | await self._delete_singly(singles)
 
     async def _delete_list(self, listed: Sequence[str], document: bytes) -> dict[str, ReplyError]:
-        digest = Digest(document, with_md5=True)  # AWS wants one of the two, Ceph 16 the second
-        headers = {CRC_HEADER: encode(digest.crc), "content-md5": digest.content_md5 or ""}
-        headers["content-type"] = "application/xml"
+        headers = _digest_headers(document)
         path = self._bucket.path
         room = page_room()  # 1,000 failures are long
         reply, body = await self._ask(
@@ -214,6 +228,26 @@ class BucketClient(MultipartClient):
             raise broken[0]
         return failures
 
+    # Tags
+
+    async def get_object_tagging(self, name: str) -> dict[str, str]:
+        """GetObjectTagging: the tags of an object, which no customer key is needed for.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectTagging.html
+        """
+        _, body = await self._ask("GetObjectTagging", "GET", self._path(name), "tagging=", {})
+        return parse_tags(body)
+
+    async def put_object_tagging(self, name: str, tags: Mapping[str, str]) -> None:
+        """PutObjectTagging: `tags` in the place of all that the object has.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObjectTagging.html
+        """
+        document = tag_set(tags)
+        headers = _digest_headers(document)
+        path = self._path(name)
+        await self._ask("PutObjectTagging", "PUT", path, "tagging=", headers, document)
+
     # Copies on the server
 
     async def copy_object(
@@ -222,16 +256,21 @@ class BucketClient(MultipartClient):
         source: BucketClient,
         location: Location,
         condition: Headers | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> str:
         """CopyObject of `location`, which `source` reads, with its metadata; returns the ETag.
 
-        It is made on a `condition` such as `{"if-none-match": "*"}`.
+        It is made on a `condition` such as `{"if-none-match": "*"}`. `tags` are the copy's; None:
+        those of the source.
 
         Both customer keys go along, each for its side. At most 5 GiB; both buckets on this server.
-        NotSealedError: an object is there, and not under the customer key.
+        NotSealedError: an object is there, and not encrypted as asked.
         https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
         """
-        headers = source.copy_source(location) | {"x-amz-metadata-directive": "COPY"}
+        headers = self._new_seal | source.copy_source(location)
+        headers["x-amz-metadata-directive"] = "COPY"
+        if tags is not None:
+            headers |= {"x-amz-tagging-directive": "REPLACE"} | tagging_header(tags)
         if condition is not None:
             headers |= condition
         return await self._copy("CopyObject", self._path(name), "", headers)
@@ -250,7 +289,8 @@ class BucketClient(MultipartClient):
         https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPartCopy.html
         """
         query = query_string([("partNumber", str(part.number)), ("uploadId", upload_id)])
-        headers = source.copy_source(location) | {
+        headers = self._seal | source.copy_source(location)
+        headers |= {
             "x-amz-copy-source-if-match": etag,
             "x-amz-copy-source-range": part.span.header(),
         }
@@ -268,12 +308,22 @@ class BucketClient(MultipartClient):
         return headers | {"x-amz-copy-source": f"/{location.bucket}/{uri_path(location.name)}"}
 
     async def _copy(self, operation: str, path: str, query: str, headers: Headers) -> str:
-        reply, body = await self._ask(operation, "PUT", path, query, self._seal | headers, b"")
+        reply, body = await self._ask(operation, "PUT", path, query, headers, b"")
         self._check_echo(operation, reply.head)
         etag = named_etag(body)
         if etag is None:
             raise IntegrityError(f"{operation}: the reply names no ETag")
         return etag
+
+
+def _digest_headers(document: bytes) -> Headers:
+    """Of a request with an XML document; AWS wants one of the two digests, Ceph 16 the second."""
+    digest = Digest(document, with_md5=True)
+    return {
+        CRC_HEADER: encode(digest.crc),
+        "content-md5": digest.content_md5 or "",
+        "content-type": "application/xml",
+    }
 
 
 def _required(operation: str, head: Head, name: bytes) -> str:

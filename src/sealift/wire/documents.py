@@ -36,46 +36,52 @@ def malformed(operation: str, what: str) -> ProtocolError:
 
 
 def read_document(
-    operation: str, document: bytes | memoryview, root: str, groups: Mapping[str, list[Fields]]
+    operation: str,
+    document: bytes | memoryview,
+    root: str,
+    groups: Mapping[str, list[Fields]],
+    *,
+    depth: int = 2,
 ) -> Fields:
     """Append the texts of each group to its list in `groups`; return those of the root itself.
 
-    A group is an element directly below `root`, named by its key, with leaves in it. The order of
-    elements is the server's own, and what is not named is passed over, whatever namespace it is
-    in. Raises ProtocolError, and ExpatError where the document is no XML.
+    A group is an element at `depth`, where `root` is at 1, named by its key, with leaves in it. The
+    order of elements is the server's own, and what is not named is passed over, whatever namespace
+    it is in. Raises ProtocolError, and ExpatError where the document is no XML.
     """
     head: Fields = {}
     fields: Fields = {}
     texts: list[str] = []
-    depth = 0
+    leaf_depth = depth + 1
+    level = 0
     is_leaf = False
 
     def start(name: str, _: dict[str, str]) -> None:
-        nonlocal depth, fields, is_leaf
-        depth += 1
+        nonlocal level, fields, is_leaf
+        level += 1
         is_leaf = True
         texts.clear()
-        if depth == 3:  # most of them
+        if level == leaf_depth:  # most of them
             return
-        if depth == 2:
+        if level == depth:
             fields = {}
-        elif depth == 1 and _local(name) != root:
+        elif level == 1 and _local(name) != root:
             raise malformed(operation, f"is no {root}")
-        elif depth > MAX_DEPTH:
+        elif level > MAX_DEPTH:
             raise malformed(operation, "is nested too deeply")
 
     def end(name: str) -> None:
-        nonlocal depth, is_leaf
-        if depth == 3:
+        nonlocal level, is_leaf
+        if level == leaf_depth:
             if is_leaf:
                 fields[_local(name) if ":" in name else name] = "".join(texts)
-        elif depth == 2:
+        elif level == depth:
             name = _local(name)
             if name in groups:
                 groups[name].append(fields)
             elif is_leaf:
                 head[name] = "".join(texts)
-        depth -= 1
+        level -= 1
         is_leaf = False
 
     def refuse_document_type(*_: object) -> None:

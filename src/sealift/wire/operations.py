@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from sealift import __version__
 from sealift.checksums import Digest, encode
+from sealift.encryption import KMS, RIGHTS, ServerSide, not_as_asked, told_in
 from sealift.errors import (
     IntegrityError,
     NotSealedError,
@@ -50,6 +51,7 @@ from sealift.wire.sigv4 import (
     query_string,
     uri_path,
 )
+from sealift.wire.tagging import KEY_ID_TAG, tagging_header
 
 # How many sets of header names are remembered; sealift's own requests have some twenty.
 MAX_LAYOUT_COUNT = 256
@@ -66,6 +68,9 @@ _CRC_FIELD = CRC_HEADER.encode()
 _ALGORITHM_FIELD = ALGORITHM_HEADER.encode()
 _KEY_MD5_FIELD = KEY_MD5_HEADER.encode()
 _ALGORITHM = ALGORITHM.encode()
+_TAGGING_RIGHT = "tags need the right s3:PutObjectTagging"
+# The requests that say how an object is encrypted by the server.
+_BEGINNINGS = frozenset({"PutObject", "CreateMultipartUpload", "CopyObject"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +122,11 @@ class Received:
 
 
 class ObjectClient:
-    """The three calls, for one bucket and one customer key (None: no SSE-C)."""
+    """The three calls, for one bucket and one customer key (None: no SSE-C).
+
+    Without a customer key, what is written is encrypted by the server as `encryption` asks (None:
+    as the bucket has it). With `tag_key_id` each object that is written has `tags`.
+    """
 
     def __init__(
         self,
@@ -125,17 +134,25 @@ class ObjectClient:
         bucket: Bucket,
         identity: Identity,
         customer_key: CustomerKey | None,
+        encryption: ServerSide | None = None,
         now: Callable[[], float] = time.time,
+        *,
+        tag_key_id: bool = False,
     ) -> None:
+        if customer_key is not None and encryption is not None:
+            raise ValueError("S3 encrypts under a customer key or by itself")
         self._pool = pool
         self._bucket = bucket
         self._identity = identity
         self._now = now
         self._customer_key = customer_key
+        self._encryption = encryption
+        self._tag_key_id = tag_key_id
+        self.tags = {KEY_ID_TAG: customer_key.key_id} if customer_key and tag_key_id else {}
+        # On every request about an object; on those that begin one; and with what describes it.
         self._seal: Headers = dict(customer_key.headers()) if customer_key else {}
-        self._source_seal: Headers = (
-            dict(customer_key.copy_source_headers()) if customer_key else {}
-        )
+        self._new_seal = self._seal | (encryption.headers() if encryption else {})
+        self._new_headers = self._new_seal | tagging_header(self.tags)
         self._key_md5 = customer_key.md5.encode() if customer_key else b""
         self._signer: Signer | None = None
         self._layouts: dict[tuple[str, ...], _Layout] = {}
@@ -157,8 +174,7 @@ class ObjectClient:
         headers = {PREFIX + key: value for key, value in facts.metadata().items()}
         if content_type is not None:
             headers["content-type"] = content_type
-        if carried is not None:
-            headers |= carried
+        headers |= self._new_headers if carried is None else self._new_headers | carried
         # Whoever sets a condition is to know of each attempt.
         return await self._store(
             "PutObject", name, "", headers, body, size, digest, counter, again=carried is None
@@ -176,7 +192,8 @@ class ObjectClient:
     ) -> Stored:
         """Store part `number` of a multipart upload."""
         query = query_string([("partNumber", str(number)), ("uploadId", upload_id)])
-        return await self._store("UploadPart", name, query, {}, body, size, digest, counter)
+        headers = self._seal.copy()
+        return await self._store("UploadPart", name, query, headers, body, size, digest, counter)
 
     async def get_object(
         self,
@@ -243,7 +260,6 @@ class ObjectClient:
         *,
         again: bool = True,
     ) -> Stored:
-        headers |= self._seal
         headers[CRC_HEADER] = crc = encode(digest.crc)
         md5 = digest.content_md5
         if md5 is not None:
@@ -259,7 +275,7 @@ class ObjectClient:
     def _stored(self, operation: str, reply: Reply, crc: str) -> Stored:
         head = reply.head
         if reply.error_body is not None:
-            raise error_of(operation, reply, self._seal)
+            raise self._refused(operation, reply, self._seal)
         self._check_echo(operation, head)
         etag = head.get(b"etag")
         if not etag:
@@ -320,13 +336,33 @@ class ObjectClient:
                 pieces[-1] = Secret("".join((pieces[-1], name, ":", value, "\n")))
         return _Layout(pieces, variables, ";".join(ordered), len(ordered))
 
+    def _refused(self, operation: str, reply: Reply, sent: Headers) -> ReplyError:
+        """The error that a reply tells, with the rights that what goes along needs besides."""
+        error = error_of(operation, reply, sent)
+        if error.status == 403 and operation in _BEGINNINGS:
+            if self._encryption is not None and self._encryption.algorithm == KMS:
+                error.hint = RIGHTS
+            if self.tags:
+                error.hint += f"; {_TAGGING_RIGHT}"
+        return error
+
     def _check_echo(self, operation: str, head: Head) -> None:
         if not self._seal:
+            if self._encryption is not None and operation in _BEGINNINGS:
+                self._check_encryption(operation, head, self._encryption)
             return
         algorithm = head.headers.get(_ALGORITHM_FIELD)
         key_md5 = head.headers.get(_KEY_MD5_FIELD, b"")
         if algorithm != _ALGORITHM or not hmac.compare_digest(key_md5, self._key_md5):
             error = NotSealedError(not_sealed_message(operation))
+            error.version_id = head.get(b"x-amz-version-id")
+            raise error
+
+    def _check_encryption(self, operation: str, head: Head, asked: ServerSide) -> None:
+        """The reply has to tell of the encryption `asked` for, for some servers pass it over."""
+        told = told_in(head.headers)
+        if not asked.is_met_by(told):
+            error = not_as_asked(operation, asked, told)
             error.version_id = head.get(b"x-amz-version-id")
             raise error
 

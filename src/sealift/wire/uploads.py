@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from sealift.checksums import encode
+from sealift.encryption import told_in
 from sealift.errors import IntegrityError, NotSealedError, ObjectError, ReplyError
 from sealift.metadata import PREFIX, FileFacts
 from sealift.model import KiB, PartDone
@@ -46,7 +47,7 @@ class MultipartStart:
 
 
 class Completed(NamedTuple):
-    """A completed upload. `echoed` says that the reply echoed the customer key."""
+    """A completed upload. `echoed` says that the reply tells of the encryption asked for."""
 
     etag: str
     version_id: str | None
@@ -70,7 +71,9 @@ class MultipartClient(ListingClient):
         It is sent once only: each that arrives makes an upload, and whoever calls is to know of it.
         `carried` describes the object further; see `heads.carried_headers`.
         """
-        headers = self._seal | {PREFIX + key: value for key, value in facts.metadata().items()}
+        headers = self._new_headers | {
+            PREFIX + key: value for key, value in facts.metadata().items()
+        }
         if content_type is not None:
             headers["content-type"] = content_type
         if carried is not None:
@@ -223,14 +226,16 @@ class MultipartClient(ListingClient):
         )
         body = bytes(room[: reply.size])
         if reply.error_body is not None:
-            raise error_of(operation, reply, headers)
+            raise self._refused(operation, reply, headers)
         if is_error(body):
             failed = replace(reply.head, status=500)
             raise error_of(operation, replace(reply, head=failed, error_body=body), headers)
         return reply, body
 
     def _echoed(self, head: Head) -> bool:
-        """Whether the reply says that the object is sealed with the customer key sent, if any."""
+        """Whether the reply says that the object is encrypted as this client asks for."""
+        if self._encryption is not None:
+            return self._encryption.is_met_by(told_in(head.headers))
         try:
             self._check_echo("HeadObject", head)
         except NotSealedError:
