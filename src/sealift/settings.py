@@ -8,6 +8,7 @@ others.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -26,6 +27,7 @@ class Settings:
 
     `aws` are the variables of `.env` that boto reads from the environment, such as AWS_REGION.
     `keys` are read when they are first asked for: what asks raises CustomerKeyError, SettingsError.
+    `notes` are sentences for the user.
     """
 
     bucket_name: str | None
@@ -33,6 +35,7 @@ class Settings:
     profile: str | None
     aws: Mapping[str, str] = field(repr=False)
     keys: KeySources = field(repr=False)
+    notes: tuple[str, ...] = ()
 
     def require_bucket(self) -> str:
         if not self.bucket_name:
@@ -91,6 +94,7 @@ def read_settings(
             key_command=key_command,
             config=config,
         ),
+        notes=_notes(env_file or ".env", file),
     )
 
 
@@ -103,6 +107,12 @@ def _read_env_file(path: str | None) -> dict[str, str]:
     chosen = path or ".env"
     if path is not None and not os.path.isfile(path):
         raise SettingsError(f"there is no file {path}", hint="check --env-file")
+    # It says where the key goes, so in a directory of all users it must not be anybody's.
+    facts = _facts(chosen) if path is None else None
+    if facts is not None and facts.st_uid not in (os.geteuid(), 0):
+        raise SettingsError(
+            ".env belongs to another user", hint="if you trust it, name it: --env-file .env"
+        )
     values = _parsed(chosen)
     if isinstance(values, SettingsError):
         raise values
@@ -125,6 +135,21 @@ def _parsed(path: str) -> dict[str, str] | SettingsError:
     if any("\0" in text for entry in values.items() for text in entry):
         return SettingsError(f"{path} holds a NUL byte", hint="save it as text")
     return values
+
+
+def _facts(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except OSError:
+        return None
+
+
+def _notes(path: str, values: Mapping[str, str]) -> tuple[str, ...]:
+    """What to say of a file that holds a key and that others may read."""
+    facts = _facts(path) if any(map(is_key_name, values)) else None
+    if facts is None or not (stat.S_ISREG(facts.st_mode) and facts.st_mode & 0o077):
+        return ()
+    return (f"the customer key in {path} can be read by others; run: chmod 600 {path}",)
 
 
 def _is_for_boto(name: str) -> bool:

@@ -24,6 +24,8 @@ from sealift.keys import CustomerKey
 MiB = 1024 * 1024
 URI = "s3://bucket/down"
 KEY_FILE = "the.key"
+KEY_ID = CustomerKey(SECRET).key_id
+GENERATED = {"LEAK_GENERATED": "1"}
 # Runs in each Python process of a command. It writes down what the process is started with and
 # starts others with, and lets a bug strike at a place, which never returns.
 SPY = f"""
@@ -121,13 +123,33 @@ CASES: dict[str, Case] = {
     ),
     "resume": Case(("resume",), at="sealift.cli.unfinished:run_resume", prepare=killed_upload),
     "clean": Case(("clean",), carries=False, prepare=killed_upload),
+    "key new": Case(
+        ("key", "new", "new.env", "--label", "x"),
+        carries=False,
+        at="sealift.cli.keys:write_key_file",
+        holds=("new.env",),
+        environ=GENERATED,
+    ),
+    "key import": Case(
+        ("key", "import", KEY_FILE, "--key-dir", "keys"),
+        carries=False,
+        at="sealift.cli.keys:write_key_file",
+        holds=("keys",),
+    ),
+    "key list": Case(("key", "list"), carries=False, at="sealift.cli.keys:facts_of"),
+    "key show": Case(
+        ("key", "show", KEY_ID),
+        carries=False,
+        at="sealift.cli.keys:facts_of",
+    ),
+    "key check": Case(("key", "check", URI)),
     # Its key is made within, and its server is started by it.
     "demo": Case(
         ("demo",),
         carries=False,
         at="sealift.cli.demo:make_tree",
         situations=("success", "bug", "SIGSEGV", "SIGKILL"),
-        environ={"LEAK_GENERATED": "1"},
+        environ=GENERATED,
     ),
 }
 

@@ -57,6 +57,9 @@ def usage_checked(shared: Shared) -> Iterator[Settings]:
             key_command=shared.key_command,
             config=shared.config,
         )
+        if not shared.quiet:
+            for note in settings.notes:
+                print(f"sealift: {escape(note)}", file=sys.stderr)
         for name in list(filter(is_key_name, os.environ)):  # a credential_process would inherit it
             del os.environ[name]
         for name, value in settings.aws.items():
