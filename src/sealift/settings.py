@@ -20,6 +20,9 @@ from sealift.key_sources import KeySources
 from sealift.keyring import Keyring
 from sealift.keys import CustomerKey, Secret
 
+# By `credential_process`.
+_MAY_NAME_PROGRAMS = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -116,6 +119,12 @@ def _read_env_file(path: str | None) -> dict[str, str]:
     values = _parsed(chosen)
     if isinstance(values, SettingsError):
         raise values
+    named = [name for name in _MAY_NAME_PROGRAMS if path is None and values.get(name)]
+    if named:  # what lies in a directory of data says which key is used, never what is run
+        raise SettingsError(
+            f".env sets {named[0]}, and such a file may name programs to run",
+            hint="set it in the environment; or, if you trust .env: --env-file .env",
+        )
     return values
 
 

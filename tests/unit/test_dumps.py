@@ -39,8 +39,12 @@ def _read_env(content: bytes) -> Callable[[], object]:
     return lambda: read_settings(_file(content), None, {}).customer_key
 
 
-def _run_command(script: str) -> Callable[[], object]:
-    return lambda: keys_in(run_key_command(f"sh -c '{script}'", timeout=0.3), "it", "it")
+def _run_command(content: str, then: str) -> Callable[[], object]:
+    def run() -> object:
+        script = f"cat {_file(content.encode())}; {then}"
+        return keys_in(run_key_command(f"sh -c '{script}'", timeout=0.5), "it", "it")
+
+    return run
 
 
 FAILURES: dict[str, Callable[[], object]] = {
@@ -53,9 +57,9 @@ FAILURES: dict[str, Callable[[], object]] = {
     "a file of variables that is no text": _read_key_file(f"{NAME}={TEXT}\n\xff".encode("latin-1")),
     "a label with a typing error": _read_env(f"{NAME}_ARCHIVE={TEXT[:-2]}!=\n".encode()),
     "a key of the environment": lambda: read_settings(None, None, {NAME: f"{TEXT}x"}).customer_key,
-    "a command with a typing error": _run_command(f"echo {TEXT[:-2]}!="),
-    "a command that fails": _run_command(f"echo {TEXT}; exit 3"),
-    "a command that does not end": _run_command(f"echo {TEXT}; sleep 9"),
+    "a command with a typing error": _run_command(f"{TEXT[:-2]}!=", "exit 0"),
+    "a command that fails": _run_command(TEXT, "exit 3"),
+    "a command that does not end": _run_command(TEXT, "exec sleep 9"),
     ".env with a typing error": _read_env(f"{NAME}={TEXT[:-2]}!=\n".encode()),
     ".env with a longer key": _read_env(f"{NAME}={base64.b64encode(SECRET + b'x')!s}\n".encode()),
     ".env with another MD5": _read_env(

@@ -215,3 +215,11 @@ def test_the_env_of_another_user_is_refused_unless_it_is_named() -> None:
     with pytest.raises(SettingsError, match=r"\.env belongs to another user; .* --env-file \.env"):
         read_settings(None, None, {})
     assert read_settings(".env", None, {}).bucket_name == "b"
+
+
+@pytest.mark.parametrize("name", ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"])
+def test_an_env_that_was_not_named_runs_no_program(name: str) -> None:
+    write_env(f"BUCKET_NAME=b\n{name}=config\n")
+    with pytest.raises(SettingsError, match=rf"\.env sets {name}, .* --env-file \.env"):
+        read_settings(None, None, {})
+    assert read_settings(".env", None, {}).aws == {name: "config"}

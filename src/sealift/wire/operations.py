@@ -29,21 +29,19 @@ from sealift.errors import (
 from sealift.keys import (
     ALGORITHM,
     ALGORITHM_HEADER,
-    COPY_SOURCE_PREFIX,
     KEY_MD5_HEADER,
     CustomerKey,
     Secret,
-    gives_away,
 )
 from sealift.metadata import PREFIX, FileFacts
 from sealift.model import ByteRange
-from sealift.replies import parse_error_body, reply_error
 from sealift.wire.connection import Body, Counter
 from sealift.wire.heads import CRC_HEADER, facts_of
 from sealift.wire.http1 import Head, head_of_lines
 from sealift.wire.identity import Identity
 from sealift.wire.pool import Pool
 from sealift.wire.receiving import CutShortError, Reply
+from sealift.wire.refusals import error_of, not_sealed_message
 from sealift.wire.sigv4 import (
     UNSIGNED_PAYLOAD,
     Signer,
@@ -58,8 +56,6 @@ MAX_LAYOUT_COUNT = 256
 _SPACES = re.compile(" {2,}")  # SigV4 signs them as one
 REPLACED = "the object was replaced while it was being read"
 _USER_AGENT = f"sealift/{__version__}"
-_SAID_BACK = "(not shown: the server says the customer key)"
-_KEY_MD5_HEADERS = {KEY_MD5_HEADER, COPY_SOURCE_PREFIX + KEY_MD5_HEADER.removeprefix("x-amz-")}
 
 # Names in lower case.
 Headers = dict[str, str]
@@ -365,33 +361,6 @@ class ObjectClient:
             error = not_as_asked(operation, asked, told)
             error.version_id = head.get(b"x-amz-version-id")
             raise error
-
-
-def error_of(operation: str, reply: Reply, sent: Headers) -> ReplyError:
-    """The error that a reply to the headers `sent` tells, without secrets that it says back."""
-    secrets = [value for value in sent.values() if isinstance(value, Secret)]
-
-    def harmless(text: str) -> str:
-        return _SAID_BACK if any(gives_away(text, secret) for secret in secrets) else text
-
-    head = reply.head
-    code, text = map(harmless, parse_error_body(reply.error_body or b""))
-    headers = {
-        key.decode(): harmless(value.decode("latin-1")) for key, value in head.headers.items()
-    }
-    sealed = not _KEY_MD5_HEADERS.isdisjoint(sent)
-    return reply_error(operation, head.status, code, text, headers, sealed=sealed)
-
-
-def not_sealed_message(operation: str) -> str:
-    """The words for a reply without the SSE-C echo."""
-    if operation in ("GetObject", "HeadObject"):
-        return f"{operation}: the server does not say that the object is sealed with this key"
-    if operation == "CreateMultipartUpload":
-        return f"{operation}: the server did not take the customer key; nothing was sent"
-    return (
-        f"{operation}: the server did not use the customer key: the bytes were stored UNENCRYPTED"
-    )
 
 
 def _take_back(reply: Reply, counter: Counter | None) -> None:

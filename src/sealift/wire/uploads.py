@@ -27,9 +27,10 @@ from sealift.wire.multipart import (
     part_list,
     upload_id,
 )
-from sealift.wire.operations import Headers, error_of
+from sealift.wire.operations import Headers
 from sealift.wire.pages import ListingClient, page_room
 from sealift.wire.receiving import Reply
+from sealift.wire.refusals import error_of
 from sealift.wire.sigv4 import query_string
 
 # The replies to Create and Complete are below 4 KiB, and a listing of no names is.
