@@ -338,10 +338,14 @@ class ObjectClient:
         """The error that a reply tells, with the rights that what goes along needs besides."""
         error = error_of(operation, reply, sent)
         if error.status == 403 and operation in _BEGINNINGS:
+            needs = []
             if self._encryption is not None and self._encryption.algorithm == KMS:
-                error.hint = RIGHTS
+                needs.append(RIGHTS)
+                if error.code == "InvalidAccessKeyId":  # Ceph's, of a key that KMS does not have
+                    error.hint, error.denial = "", None
             if self.tags:
-                error.hint += f"; {_TAGGING_RIGHT}"
+                needs.append(_TAGGING_RIGHT)
+            error.hint = "; ".join(filter(None, [error.hint, *needs]))
         return error
 
     def _check_echo(self, operation: str, head: Head) -> None:
