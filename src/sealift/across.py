@@ -26,7 +26,8 @@ class Across:
         self._runner = runner
         side = options.for_source()
         self._same_server = side.same_server(options)
-        self._same_key = side.customer_key == options.customer_key
+        # What S3 encrypts by itself may be encrypted otherwise in its place.
+        self._same_seal = side.customer_key == options.customer_key and not options.encryption
 
     async def copy(self, source: Location, destination: Location, tree: TreeOptions) -> None:
         """Copy an object, or all below a prefix. UsageError when that is the destination."""
@@ -43,7 +44,7 @@ class Across:
             prefix = copied_prefix(source, destination, same_server=self._same_server)
             plan = self._planner.copies(source, pages, cut, prefix, tree)
             in_place = prefix == Location(source.bucket, cut)
-        if in_place and self._same_server and self._same_key:
+        if in_place and self._same_server and self._same_seal:
             raise UsageError(
                 "the source and the destination are the same object", hint="give another name"
             )

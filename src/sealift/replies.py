@@ -53,6 +53,11 @@ _HINT_OF_CODE = {
     "ExpiredToken": "renew your credentials, for example by: aws sso login",
 }
 
+UNSEALED_READ = (
+    "it is not sealed with a customer key: read it with --sse none, the source of a copy with "
+    "--source-sse none"
+)
+
 # The texts by which servers say that the customer key is not the object's.
 _WRONG_KEY_TEXTS = (
     "calculated md5 hash of the key did not match",  # Ceph, also for a key that fails its MD5
@@ -100,7 +105,7 @@ def reply_error(
         kind = UnsealedError if sealed else WrongCustomerKeyError
         error = kind(
             operation, status, code, text, cause=Cause.PERMANENT, request_id=request_id,
-            hint="the object is not sealed with a customer key" if sealed
+            hint=UNSEALED_READ if sealed
             else "give the customer key that the object was sealed with",
         )  # fmt: skip
     else:

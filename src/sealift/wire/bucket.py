@@ -112,6 +112,12 @@ class BucketClient(MultipartClient):
         return None if self._customer_key is None else self._customer_key.key_id
 
     @property
+    def seal_id(self) -> str | None:
+        """What new objects are under: a customer key's id, or as `aws:kms:ID`; None: as the bucket
+        has it."""
+        return self.key_id or (None if self._encryption is None else str(self._encryption))
+
+    @property
     def answer_time(self) -> float:
         """Seconds that the server took to answer first, 0 before that."""
         return self._pool.answer_time or 0.0
@@ -134,8 +140,11 @@ class BucketClient(MultipartClient):
         headers = self._seal | {"x-amz-checksum-mode": "ENABLED"}
         try:
             reply, _ = await self._ask("HeadObject", "HEAD", path, "", headers)
-        except WrongCustomerKeyError as error:
-            raise await self._told_by_get(path, error) from None
+        except ReplyError as error:
+            # A sealed object answers nothing but 400 to whoever has no customer key.
+            if isinstance(error, WrongCustomerKeyError) or (error.status, error.code) == (400, ""):
+                raise await self._told_by_get(path, error) from None
+            raise
         head = reply.head
         if check_echo:
             self._check_echo("HeadObject", head)
