@@ -35,13 +35,14 @@ from sealift.keys import (
 )
 from sealift.metadata import PREFIX, FileFacts
 from sealift.model import ByteRange
+from sealift.replies import UNSEALED_READ
 from sealift.wire.connection import Body, Counter
 from sealift.wire.heads import CRC_HEADER, facts_of
 from sealift.wire.http1 import Head, head_of_lines
 from sealift.wire.identity import Identity
 from sealift.wire.pool import Pool
 from sealift.wire.receiving import CutShortError, Reply
-from sealift.wire.refusals import error_of, not_sealed_message
+from sealift.wire.refusals import READS, error_of, not_sealed_message
 from sealift.wire.sigv4 import (
     UNSIGNED_PAYLOAD,
     Signer,
@@ -352,6 +353,8 @@ class ObjectClient:
         if algorithm != _ALGORITHM or not hmac.compare_digest(key_md5, self._key_md5):
             error = NotSealedError(not_sealed_message(operation))
             error.version_id = head.get(b"x-amz-version-id")
+            if algorithm is None and operation in READS:  # Ceph serves it all the same
+                error.hint = UNSEALED_READ
             raise error
 
     def _check_encryption(self, operation: str, head: Head, asked: ServerSide) -> None:
