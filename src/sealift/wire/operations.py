@@ -37,12 +37,12 @@ from sealift.metadata import PREFIX, FileFacts
 from sealift.model import ByteRange
 from sealift.replies import UNSEALED_READ
 from sealift.wire.connection import Body, Counter
+from sealift.wire.failures import READS, error_of, not_sealed_message
 from sealift.wire.heads import CRC_HEADER, facts_of
 from sealift.wire.http1 import Head, head_of_lines
 from sealift.wire.identity import Identity
 from sealift.wire.pool import Pool
 from sealift.wire.receiving import CutShortError, Reply
-from sealift.wire.refusals import READS, error_of, not_sealed_message
 from sealift.wire.sigv4 import (
     UNSIGNED_PAYLOAD,
     Signer,

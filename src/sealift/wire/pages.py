@@ -9,9 +9,9 @@ import mmap
 
 from sealift.errors import Cause, IntegrityError, ProtocolError, UnsafeNameError
 from sealift.model import MiB
+from sealift.wire.failures import error_of
 from sealift.wire.listing import Page, parse_page
 from sealift.wire.operations import ObjectClient
-from sealift.wire.refusals import error_of
 from sealift.wire.sigv4 import query_string
 
 # 1000 names of 1024 bytes, each byte as %XX, are 3 MiB.

@@ -15,6 +15,7 @@ from sealift.encryption import told_in
 from sealift.errors import IntegrityError, NotSealedError, ObjectError, ReplyError
 from sealift.metadata import PREFIX, FileFacts
 from sealift.model import KiB, PartDone
+from sealift.wire.failures import error_of
 from sealift.wire.heads import CRC_HEADER
 from sealift.wire.http1 import Head
 from sealift.wire.multipart import (
@@ -30,7 +31,6 @@ from sealift.wire.multipart import (
 from sealift.wire.operations import Headers
 from sealift.wire.pages import ListingClient, page_room
 from sealift.wire.receiving import Reply
-from sealift.wire.refusals import error_of
 from sealift.wire.sigv4 import query_string
 
 # The replies to Create and Complete are below 4 KiB, and a listing of no names is.
