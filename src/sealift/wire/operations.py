@@ -37,7 +37,7 @@ from sealift.metadata import PREFIX, FileFacts
 from sealift.model import ByteRange
 from sealift.replies import UNSEALED_READ
 from sealift.wire.connection import Body, Counter
-from sealift.wire.failures import error_of, not_sealed_message
+from sealift.wire.failures import READS, error_of, not_sealed_message
 from sealift.wire.heads import CRC_HEADER, facts_of
 from sealift.wire.http1 import Head, head_of_lines
 from sealift.wire.identity import Identity
@@ -66,7 +66,6 @@ _ALGORITHM_FIELD = ALGORITHM_HEADER.encode()
 _KEY_MD5_FIELD = KEY_MD5_HEADER.encode()
 _ALGORITHM = ALGORITHM.encode()
 _TAGGING_RIGHT = "tags need the right s3:PutObjectTagging"
-_READS = frozenset({"GetObject", "HeadObject"})
 # The requests that say how an object is encrypted by the server.
 _BEGINNINGS = frozenset({"PutObject", "CreateMultipartUpload", "CopyObject"})
 
@@ -358,7 +357,7 @@ class ObjectClient:
         if algorithm != _ALGORITHM or not hmac.compare_digest(key_md5, self._key_md5):
             error = NotSealedError(not_sealed_message(operation))
             error.version_id = head.get(b"x-amz-version-id")
-            if algorithm is None and operation in _READS:  # Ceph serves it all the same
+            if algorithm is None and operation in READS:  # Ceph serves it all the same
                 error.hint = UNSEALED_READ
             raise error
 
