@@ -27,6 +27,7 @@ from sealift.events import Event, Failed, Reporter, Retried, Silent, Verifying
 from sealift.files.disk import Disk
 from sealift.files.walk import file_size, ignore_lines
 from sealift.filters import Filter
+from sealift.keyring import HeldKey, Keyring
 from sealift.manifest import manifest_bucket
 from sealift.memory import Memory
 from sealift.model import Direction, Durability, Job, Location, RemoteObject
@@ -48,6 +49,7 @@ from sealift.remote import Pages, Remote
 from sealift.retry import Retrier
 from sealift.runner import Runner
 from sealift.session import Session
+from sealift.unlocking import Opened, Unlockers
 from sealift.verifying import verify
 from sealift.wire.bucket import BucketClient, HeadFacts
 
@@ -72,7 +74,8 @@ class Engine:
         directory = options.state_directory
         self._catalogue = Catalogue(directory and os.path.join(directory, FILE_NAME))
         self._session = Session(options, self)
-        self._remote = Remote(self._session)
+        self._unlockers = self._make_unlockers(self._session, self._keyring)
+        self._remote = Remote(self._session, self._unlockers)
         self._failed_count = 0
         self._source_session = (
             self._session if options.source is None else Session(options.for_source(), self)
@@ -87,6 +90,7 @@ class Engine:
             self._memory,
             self._catalogue,
             self,
+            self._unlockers,
         )
 
     async def __aenter__(self) -> Engine:
@@ -226,8 +230,8 @@ class Engine:
             await sync.run(partial(sync.down, Location.parse(source), destination))
         else:
             begin, prefix = Location.parse(source), Location.parse(destination)
-            remote, side = await self._across().sides(begin, prefix)
-            await sync.run(partial(sync.across, begin, remote, side, prefix))
+            remote, side, unlocker = await self._across().sides(begin, prefix)
+            await sync.run(partial(sync.across, begin, remote, side, unlocker, prefix))
 
     async def verify_manifest(self, path: str) -> None:
         """Ask by HEAD whether every object of a manifest is as it was when it was written."""
@@ -267,8 +271,18 @@ class Engine:
             yield entry
 
     async def stat(self, location: Location) -> HeadFacts:
-        """HEAD of an object with the customer key."""
-        return await self._remote.head(location)
+        """HEAD of an object under its customer key."""
+        return (await self.open(location)).head
+
+    async def open(self, location: Location) -> Opened:
+        """The same, with the id of that key, and how it was found."""
+        return await self._remote.open(location)
+
+    def held_key(self, key_id: str | None) -> HeldKey | None:
+        """The key of this id; None: that of the run. None of UNSEALED, and of a run without one."""
+        default = self._keyring.default
+        wanted = key_id if key_id is not None or default is None else default.key_id
+        return next((held for held in self._keyring if held.key.key_id == wanted), None)
 
     async def bucket_client(self, bucket: str) -> BucketClient:
         """What speaks to a bucket, one attempt a call; `retrier` makes more."""
@@ -332,8 +346,16 @@ class Engine:
         is_named_anew: bool = False,
         resumes: bool = True,
     ) -> None:
-        head = await self._remote.there(source)
-        job = Job(Direction.DOWN, source, name, head.size, is_named_anew=is_named_anew)
+        opened = await self._remote.there(source)
+        job = Job(
+            Direction.DOWN,
+            source,
+            name,
+            opened.head.size,
+            is_named_anew=is_named_anew,
+            key_id=opened.key_id,
+            listed_etag=opened.head.etag,
+        )
         plan = self._planner.one(job)
         await self._runner.down(plan, source.bucket, directory, tree, resumes=resumes)
 
@@ -357,8 +379,27 @@ class Engine:
     def _across(self) -> Across:
         from sealift.across import Across  # here, as what only some commands need
 
+        unlockers = self._unlockers
+        if self._source_session is not self._session:
+            keyring = self._options.for_source().keys()
+            unlockers = self._make_unlockers(self._source_session, keyring)
         return Across(
-            self._options, self._source_session, self._remote, self._planner, self._runner
+            self._options,
+            self._source_session,
+            unlockers,
+            self._remote,
+            self._planner,
+            self._runner,
+        )
+
+    def _make_unlockers(self, session: Session, keyring: Keyring) -> Unlockers:
+        return Unlockers(
+            session,
+            keyring,
+            self._catalogue,
+            self._disk,
+            self,
+            allows_unsealed=self._options.allow_unsealed,
         )
 
     def _direction(self, source: str, destination: str) -> Direction:

@@ -36,7 +36,7 @@ from sealift.files.disk import Disk
 from sealift.files.source import CHUNK_SIZE, file_crc
 from sealift.files.walk import FileEntry, Passed
 from sealift.filters import Filter
-from sealift.keyed import Move
+from sealift.keyed import Move, Plan
 from sealift.keyring import Keyring
 from sealift.manifest import Line, Manifest
 from sealift.memory import Memory
@@ -55,7 +55,9 @@ from sealift.plan import (
 )
 from sealift.remote import Remote
 from sealift.resources import Settle
-from sealift.runner import Plan, Runner
+from sealift.runner import Runner
+from sealift.unlocking import Unlocker
+from sealift.wire.bucket import HeadFacts
 
 # Names of a range that is listed beside others: some pages.
 CUT_STEP = 4000
@@ -170,7 +172,12 @@ class Sync:
         await self._carry_out(plan, jobs, prefix.bucket, move, remove, root)
 
     async def across(
-        self, source: Location, there: Remote, side: Source, destination: Location
+        self,
+        source: Location,
+        there: Remote,
+        side: Source,
+        unlocker: Unlocker,
+        destination: Location,
     ) -> None:
         """Make what is below one prefix as what is below another, which `there` and `side` read."""
         begin, prefix = contents(source), contents(destination)
@@ -186,10 +193,10 @@ class Sync:
 
         def make_job(found: RemoteObject) -> Job:
             location = prefix.child(found.name[len(begin.name) :])
-            return copy_job(Location(begin.bucket, found.name), found.size, location)
+            return copy_job(Location(begin.bucket, found.name), found.size, location, found.etag)
 
-        def question(job: Job, ours: RemoteObject, _: RemoteObject) -> Question:
-            return partial(self._is_copy, job, there, Location(begin.bucket, ours.name))
+        def question(job: Job, _ours: RemoteObject, _: RemoteObject) -> Question:
+            return partial(self._is_copy, job, there)
 
         rules = Rules[RemoteObject, RemoteObject](
             compare, make_job, question, lambda _, found: self._note_same(listed, found), expected
@@ -198,7 +205,7 @@ class Sync:
         unknown = Listed(
             begin, pages, entries, self.chosen, self.disk, self.reporter, markers=markers
         )
-        move = partial(self.runner.across, source=side, tree=self.tree)
+        move = partial(self.runner.across, source=side, unlocker=unlocker, tree=self.tree)
         remove = partial(self._remove_objects, prefix)
         plan = self._plan(rules)
         jobs = plan.jobs(unknown.side(), listed.side())
@@ -257,12 +264,9 @@ class Sync:
         if known is not None:
             etag, crc, job.version_id = known.etag, known.crc, known.version_id
         else:
-            try:
-                head = await self.remote.head(job.location)
-            except WrongCustomerKeyError:
-                if job.direction is Direction.UP:  # the file goes up, under the key of today
-                    return False
-                raise
+            head = await self._seen(job)
+            if head is None:
+                return False
             etag, crc = head.etag, head.facts.crc
             job.version_id = head.version_id
             if crc is None or head.size != file.size:
@@ -273,11 +277,25 @@ class Sync:
         job.etag, job.crc, job.mtime_ns = etag, crc, file.mtime_ns
         return True
 
-    async def _is_copy(self, job: Job, there: Remote, source: Location) -> bool:
-        """Whether two objects are the same, by the CRC64NVME that is stored with each."""
-        ours = await there.head(source)
+    async def _seen(self, job: Job) -> HeadFacts | None:
+        """HEAD of the object of `job`, under the key of today if it may be replaced; None: it is
+        under another one."""
+        if job.direction is Direction.DOWN:
+            return (await self.remote.open(job.location, job)).head
         try:
-            theirs = await self.remote.head(job.location)
+            return await self.remote.head(job.location, self._key_id_of_today(job))
+        except WrongCustomerKeyError:  # the file goes up, under the key of today
+            return None
+
+    def _key_id_of_today(self, job: Job) -> str | None:
+        """Of the customer key that a rule names for the object of `job`; None: as the run has it"""
+        return self.keyring.rule_for(job.location)
+
+    async def _is_copy(self, job: Job, there: Remote) -> bool:
+        """Whether two objects are the same, by the CRC64NVME that is stored with each."""
+        ours = (await there.open(job.read_from, job)).head
+        try:
+            theirs = await self.remote.head(job.location, self._key_id_of_today(job))
         except WrongCustomerKeyError:  # it is replaced, under the key of today
             return False
         crc = theirs.facts.crc

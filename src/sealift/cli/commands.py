@@ -46,7 +46,12 @@ def put(
     execute(shared, settings, command, heading=f"put {path} to {location}")
 
 
-def get(shared: Shared, uri: str | None = None, dest: str | None = None) -> NoReturn:
+def get(
+    shared: Shared,
+    uri: str | None = None,
+    dest: str | None = None,
+    allow_unsealed: bool = False,
+) -> NoReturn:
     """Download one object and print where it is."""
     with usage_checked(shared) as settings:
         if uri:
@@ -58,7 +63,14 @@ def get(shared: Shared, uri: str | None = None, dest: str | None = None) -> NoRe
     async def command(engine: Engine) -> None:
         paths.append(await engine.get(location, dest))
 
-    execute(shared, settings, command, heading=f"get {location}", answer=paths)
+    execute(
+        shared,
+        settings,
+        command,
+        heading=f"get {location}",
+        answer=paths,
+        allow_unsealed=allow_unsealed,
+    )
 
 
 def cp(
@@ -68,6 +80,7 @@ def cp(
     tree: Tree = _WHOLE,
     side: SourceSide = SAME_SIDE,
     if_absent: bool = False,
+    allow_unsealed: bool = False,
 ) -> NoReturn:
     """Copy a file, tree, object or prefix, up, down or across."""
     with usage_checked(shared) as settings:
@@ -77,7 +90,14 @@ def cp(
     async def command(engine: Engine) -> None:
         await engine.copy(src, dst, options)
 
-    execute(shared, settings, command, heading=f"cp {src} to {dst}", source=source)
+    execute(
+        shared,
+        settings,
+        command,
+        heading=f"cp {src} to {dst}",
+        source=source,
+        allow_unsealed=allow_unsealed,
+    )
 
 
 def restore(
@@ -87,6 +107,7 @@ def restore(
     names: Naming = Naming.KEEP,
     tree: Tree = _WHOLE,
     resume: bool = True,
+    allow_unsealed: bool = False,
 ) -> NoReturn:
     """Bring back everything under a prefix."""
     with usage_checked(shared) as settings:
@@ -95,7 +116,13 @@ def restore(
     async def command(engine: Engine) -> None:
         await engine.restore(location, dest, names, tree.options(), resume=resume)
 
-    execute(shared, settings, command, heading=f"restore {location} to {dest}")
+    execute(
+        shared,
+        settings,
+        command,
+        heading=f"restore {location} to {dest}",
+        allow_unsealed=allow_unsealed,
+    )
 
 
 def sync(
@@ -105,6 +132,7 @@ def sync(
     tree: Tree = _WHOLE,
     syncing: Syncing = _SYNCING,
     side: SourceSide = SAME_SIDE,
+    allow_unsealed: bool = False,
 ) -> NoReturn:
     """Move what differs, up, down or across."""
     with usage_checked(shared) as settings:
@@ -122,6 +150,7 @@ def sync(
         heading=f"{doing} {src} to {dst}",
         dry_run=options.dry_run,
         source=source,
+        allow_unsealed=allow_unsealed,
     )
 
 
@@ -158,7 +187,7 @@ def ls(
     execute_quietly(shared, settings, command, sealed=False)
 
 
-def stat(shared: Shared, uri: str | None = None) -> NoReturn:
+def stat(shared: Shared, uri: str | None = None, allow_unsealed: bool = False) -> NoReturn:
     """Show an object's size, ETag, key id and checksum."""
     from sealift.cli.listing import print_stat
 
@@ -167,15 +196,14 @@ def stat(shared: Shared, uri: str | None = None) -> NoReturn:
             location = Location.parse(uri)
         else:
             location = Location(settings.require_bucket(), settings.require_key())
-        key_id = settings.require_customer_key().key_id
 
     async def command(engine: Engine) -> None:
-        await print_stat(engine, location, key_id, as_json=shared.json)
+        await print_stat(engine, location, as_json=shared.json)
 
-    execute_quietly(shared, settings, command)
+    execute_quietly(shared, settings, command, allow_unsealed=allow_unsealed)
 
 
-def cat(shared: Shared, uri: str | None = None) -> NoReturn:
+def cat(shared: Shared, uri: str | None = None, allow_unsealed: bool = False) -> NoReturn:
     """Write the bytes of an object to stdout."""
     with usage_checked(shared) as settings:
         if uri:
@@ -186,7 +214,7 @@ def cat(shared: Shared, uri: str | None = None) -> NoReturn:
     async def command(engine: Engine) -> None:
         await engine.read(location, sys.stdout.fileno())
 
-    execute_quietly(shared, settings, command)
+    execute_quietly(shared, settings, command, allow_unsealed=allow_unsealed)
 
 
 def rm(

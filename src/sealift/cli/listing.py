@@ -12,6 +12,7 @@ from sealift.model import Location, RemoteObject
 
 if TYPE_CHECKING:
     from sealift.engine import Engine
+    from sealift.wire.bucket import HeadFacts
 
 
 class Listing:
@@ -77,9 +78,11 @@ def _local_time(seconds: float) -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%S")
 
 
-async def print_stat(engine: Engine, location: Location, key_id: str, *, as_json: bool) -> None:
-    """Print what HEAD says of an object, which the customer key `key_id` opens."""
-    head = await engine.stat(location)
+async def print_stat(engine: Engine, location: Location, *, as_json: bool) -> None:
+    """Print what HEAD says of an object, and which customer key opens it."""
+    opened = await engine.open(location)
+    head, held = opened.head, engine.held_key(opened.key_id)
+    key_id = None if held is None else held.key.key_id
     facts = head.facts
     mtime = None if facts.mtime_ns is None else facts.mtime_ns / 1e9
     checksum = None if facts.crc is None else encode(facts.crc)
@@ -97,6 +100,9 @@ async def print_stat(engine: Engine, location: Location, key_id: str, *, as_json
                     "storage_class": head.storage_class,
                     "content_type": head.content_type,
                     "key_id": key_id,
+                    "key_source": None if held is None else held.source,
+                    "found_by": opened.found_by or None,
+                    "encryption": _encryption(head),
                     "crc64nvme": checksum,
                 }
             )
@@ -111,9 +117,18 @@ async def print_stat(engine: Engine, location: Location, key_id: str, *, as_json
         "file time": None if mtime is None else _local_time(mtime),
         "type": head.content_type,
         "class": head.storage_class,
+        "sealed": _encryption(head),
         "key id": key_id,
+        "key from": "" if held is None else held.source,
+        "found by": opened.found_by,
         "CRC64NVME": checksum or "none stored",
     }
     for label, value in rows.items():
         if value:
             print(f"{label:<10} {escape(value)}")
+
+
+def _encryption(head: HeadFacts) -> str:
+    if head.key_md5 is not None:
+        return "customer key (SSE-C)"
+    return "no" if head.encryption is None else f"by the server ({head.encryption})"

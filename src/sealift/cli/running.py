@@ -67,13 +67,16 @@ def execute(
     dry_run: bool = False,
     sealed: bool = True,
     source: SourceOptions | None = None,
+    allow_unsealed: bool = False,
 ) -> NoReturn:
     """Run a transfer under a console; print the `answer` lines that it left; exit.
 
     A dry run prints what would happen on stdout, and has no bars.
     """
     try:
-        options = make_options(shared, settings, sealed=sealed, source=source)
+        options = make_options(
+            shared, settings, sealed=sealed, source=source, allow_unsealed=allow_unsealed
+        )
         with open_console(
             quiet=shared.quiet,
             json=shared.json,
@@ -120,12 +123,18 @@ def answer_of(
 
 
 def execute_quietly(
-    shared: Shared, settings: Settings, command: Command, *, sealed: bool = True
+    shared: Shared,
+    settings: Settings,
+    command: Command,
+    *,
+    sealed: bool = True,
+    allow_unsealed: bool = False,
 ) -> NoReturn:
     """Run a command that prints its own answer; exit."""
     try:
+        options = make_options(shared, settings, sealed=sealed, allow_unsealed=allow_unsealed)
         with printing():
-            run_engine(make_options(shared, settings, sealed=sealed), None, command)
+            run_engine(options, None, command)
     except SealiftError as error:
         fail(error)
     raise SystemExit(0)
@@ -154,7 +163,12 @@ def fail(error: SealiftError) -> NoReturn:
 
 
 def make_options(
-    shared: Shared, settings: Settings, *, sealed: bool, source: SourceOptions | None = None
+    shared: Shared,
+    settings: Settings,
+    *,
+    sealed: bool,
+    source: SourceOptions | None = None,
+    allow_unsealed: bool = False,
 ) -> Options:
     """The engine's options from flags and settings. Raises UsageError."""
     return Options(
@@ -168,6 +182,7 @@ def make_options(
         memory=parse_size(shared.memory) if shared.memory else DEFAULT_MEMORY,
         max_bandwidth=parse_size(shared.max_bandwidth) if shared.max_bandwidth else None,
         source=source,
+        allow_unsealed=allow_unsealed,
         words=tuple(sys.argv[1:]),
         aim=aim(sys.argv[1:]),
     )
