@@ -31,6 +31,7 @@ from sealift.keyring import HeldKey, Keyring
 from sealift.manifest import manifest_bucket
 from sealift.memory import Memory
 from sealift.model import Direction, Durability, Job, Location, RemoteObject
+from sealift.opening import Opened
 from sealift.options import WHOLE_TREE, Options, TreeOptions
 from sealift.plan import (
     Naming,
@@ -49,7 +50,7 @@ from sealift.remote import Pages, Remote
 from sealift.retry import Retrier
 from sealift.runner import Runner
 from sealift.session import Session
-from sealift.unlocking import Opened, Unlockers
+from sealift.unlocking import Unlockers
 from sealift.verifying import verify
 from sealift.wire.bucket import BucketClient, HeadFacts
 

@@ -17,6 +17,7 @@ from sealift.errors import (
     NotSealedError,
     ObjectChangedError,
     ObjectError,
+    Obstacle,
     ReplyError,
     UnsealedError,
     WrongCustomerKeyError,
@@ -29,6 +30,7 @@ from sealift.wire.bucket import BucketClient
 # Tells the key id that an object's tag names, which takes no key to read; None: it has no such tag.
 TagReader = Callable[[str], Awaitable[str | None]]
 
+_USE = "use the key that the object was sealed with"
 # So many keys left to try cost as many requests, half of them on average, as the tag and its key.
 TAG_PAYS_FROM = 3
 # Of so many directories it is remembered which key fit last.
@@ -182,3 +184,37 @@ def is_about_key(error: ObjectError) -> bool:
     return isinstance(error, WrongCustomerKeyError | NotSealedError) or (
         isinstance(error, ReplyError) and error.code == "AccessDenied"
     )
+
+
+def told(error: ObjectError, sealed: Sealed) -> ObjectError:
+    """The error of an object that no key at hand opens, with what is known of it by now."""
+    match sealed.sealing:
+        case Sealing.NONE:
+            error.obstacle = Obstacle.PLAIN
+            error.hint = (
+                "the object is not sealed with a customer key; "
+                "if it is to be taken as it is, add --allow-unsealed"
+            )
+        case Sealing.MISSING:
+            error.obstacle = Obstacle.MISSING_KEY
+            error.key_id = sealed.key_id
+            error.hint = f"{_USE}, {sealed.key_id}: it is not at hand, see sealift key list"
+        case Sealing.UNKNOWN if isinstance(error, WrongCustomerKeyError):
+            error.obstacle = Obstacle.UNKNOWN_KEY
+            error.hint = f"{_USE}: none at hand fits, see sealift key list"
+        case Sealing.ARCHIVED:
+            error.obstacle = Obstacle.ARCHIVED
+            error.hint = "the object is archived; restore it from the archive first"
+    return error
+
+
+def classed(error: ObjectError) -> ObjectError:
+    """An error that is not about keys; one of an archived object says so."""
+    if isinstance(error, ReplyError) and error.code == "InvalidObjectState":
+        error.obstacle = Obstacle.ARCHIVED
+    return error
+
+
+def tells_of_a_key(error: ObjectError) -> bool:
+    """Whether the object is under a customer key for sure, though another one."""
+    return isinstance(error, WrongCustomerKeyError) and not isinstance(error, UnsealedError)

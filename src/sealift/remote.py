@@ -11,9 +11,10 @@ from itertools import pairwise
 from sealift.errors import IntegrityError, ObjectError, ReplyError, UsageError
 from sealift.model import Job, Location, RemoteObject
 from sealift.name_ranges import NameRange, cut_ranges_of_names, list_ranges
+from sealift.opening import Opened
 from sealift.plan import check_name, prefix_names
 from sealift.session import Session
-from sealift.unlocking import Opened, Unlockers
+from sealift.unlocking import Unlockers
 from sealift.wire.bucket import HeadFacts
 from sealift.wire.listing import Page
 

@@ -26,6 +26,7 @@ from sealift.keyed import Move, Plan, by_key
 from sealift.ledger import Ledger
 from sealift.memory import Memory
 from sealift.model import Durability, Job, Location
+from sealift.opening import Opened
 from sealift.options import ADAPTIVE_CEILING, Options, TreeOptions
 from sealift.outlook import Outlook
 from sealift.pace import Pace, start_for
@@ -34,7 +35,7 @@ from sealift.records import RunRecord
 from sealift.resources import Resources
 from sealift.schedule import Schedule, first_error
 from sealift.session import Session
-from sealift.unlocking import Opened, Unlocker, Unlockers
+from sealift.unlocking import Unlocker, Unlockers
 from sealift.upload import Uploader
 from sealift.wire.bucket import BucketClient
 

@@ -15,101 +15,65 @@ by a plain one would have it restored.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Sequence
 
 from sealift.catalogue import Catalogue
-from sealift.errors import (
-    CatalogueError,
-    NotSealedError,
-    ObjectError,
-    Obstacle,
-    ReplyError,
-    UnsealedError,
-    WrongCustomerKeyError,
-)
-from sealift.events import Noted, OlderKey, Reporter
+from sealift.errors import NotSealedError, ObjectError, UnsealedError
+from sealift.events import OlderKey, Reporter
 from sealift.files.disk import Disk
+from sealift.key_hints import KeyHints
 from sealift.keyed import Move, Plan
-from sealift.keyfinder import KeyFinder, Sealed, Sealing, is_about_key
+from sealift.keyfinder import (
+    KeyFinder,
+    Sealed,
+    Sealing,
+    classed,
+    is_about_key,
+    tells_of_a_key,
+    told,
+)
 from sealift.keyring import Keyring
-from sealift.model import UNSEALED, Job, Known, Location, bare_etag
+from sealift.model import UNSEALED, Job
+from sealift.opening import Opened, Opener
 from sealift.resources import Settle
-from sealift.retry import Retrier
 from sealift.session import Session
-from sealift.wire.bucket import BucketClient, HeadFacts
-from sealift.wire.tagging import KEY_ID_TAG
+from sealift.wire.bucket import BucketClient
 
 # How far guesses are doubted: a wrong one adds, a right one takes away, within the bounds; from the
 # limit on tags are read first. An object without a tag takes all doubt away, and more.
 MISS, HIT, MOST_DOUBT, DOUBT_LIMIT, NO_TAG = 3, 2, 12, 7, -30
 
-_KEY_ID = re.compile("[0-9a-f]{16}")
-_USE = "use the key that the object was sealed with"
-
-
-class Opened(NamedTuple):
-    """An object whose key was found. `key_id` None: as the run has it; `found_by` says how."""
-
-    head: HeadFacts
-    key_id: str | None
-    found_by: str = ""
-
 
 class Unlocker:
-    """Of one bucket that is read, under the keys of `keyring`; shared by all workers of a run."""
+    """Of one bucket that is read; shared by all workers of a run."""
 
     def __init__(
-        self,
-        objects: BucketClient,
-        keyring: Keyring,
-        retrier: Retrier,
-        catalogue: Catalogue,
-        disk: Disk,
-        reporter: Reporter,
-        bucket: str,
-        *,
-        allows_unsealed: bool,
+        self, hints: KeyHints, finder: KeyFinder, opener: Opener, reporter: Reporter
     ) -> None:
-        self._objects = objects
-        self._keyring = keyring
-        self._retrier = retrier
-        self._catalogue = catalogue
-        self._disk = disk
+        self._hints = hints
+        self._finder = finder
+        self._opener = opener
         self._reporter = reporter
-        self._bucket = bucket
-        self._finder = KeyFinder(objects, keyring, retrier, bucket, self._read_tag)
-        own = objects.key_id
-        triable = [key.key_id for key in keyring.triable_in(bucket)]
-        self._first = own or (triable[0] if triable else UNSEALED)
-        self._allows_unsealed = allows_unsealed or not len(keyring)
-        self._chooses = len(keyring) + allows_unsealed > (0 if own is None else 1)
-        self._clients = {own or UNSEALED: objects}
-        self._reads_tags = True
         self._doubt = 0
 
     def client(self, key_id: str | None) -> BucketClient:
         """What reads objects under a key; None: as the run has it."""
-        if key_id is None:
-            return self._objects
-        client = self._clients.get(key_id)
-        if client is None:
-            client = self._clients[key_id] = self._objects.under(self._keyring.select(key_id))
-        return client
+        return self._hints.client(key_id)
 
-    # Many objects
+    async def open(self, name: str, job: Job | None = None) -> Opened:
+        """HEAD of one object; see `Opener`."""
+        return await self._opener.open(name, job)
 
     def guessed(self, plan: Plan) -> Plan:
         """`plan` with the keys that the catalogue knows, as far as LIST agrees with it."""
-        return self._recalled(plan) if self._chooses else plan
+        return self._recalled(plan) if self._hints.chooses else plan
 
     async def _recalled(self, plan: Plan) -> Plan:
         async for jobs in plan:
-            recorded = await self._recorded(jobs)
+            recorded = await self._hints.recorded(jobs)
             for job in jobs:
                 key_id = recorded.get(job)
-                if key_id is not None and self._is_usable(key_id):
+                if key_id is not None and self._hints.is_usable(key_id):
                     job.read_key_id = key_id
             yield jobs
 
@@ -121,7 +85,7 @@ class Unlocker:
 
             def note(job: Job, outcome: bool | ObjectError | None) -> None:
                 if not isinstance(outcome, ObjectError):
-                    if self._chooses and outcome is not None:
+                    if self._hints.chooses and outcome is not None:
                         self._note_read(job)
                     settle(job, outcome)
                 elif is_about_key(outcome):
@@ -129,7 +93,7 @@ class Unlocker:
                 else:
                     settle(job, classed(outcome))
 
-            if self._chooses:
+            if self._hints.chooses:
                 await self._guess(jobs)
             await move(jobs, note)
             search = _Search()
@@ -149,14 +113,14 @@ class Unlocker:
             name = job.read_from.name
             guess = self._finder.guess(name, None)
             if guess is None:
-                guess = self._first
-            if self._doubt >= DOUBT_LIMIT and self._reads_tags:
+                guess = self._hints.first
+            if self._doubt >= DOUBT_LIMIT and self._hints.reads_tags:
                 guess = await self._better_guess(name, guess)
             job.read_key_id = guess
 
     async def _better_guess(self, name: str, guess: str) -> str:
         try:
-            tagged = await self._read_tag(name)
+            tagged = await self._hints.read_tag(name)
         except ObjectError:  # the move will tell
             return guess
         if tagged is None:
@@ -165,7 +129,7 @@ class Unlocker:
             self._doubt -= HIT
         else:
             self._note_miss()
-        return guess if tagged is None or not self._is_usable(tagged) else tagged
+        return guess if tagged is None or not self._hints.is_usable(tagged) else tagged
 
     def _note_miss(self) -> None:
         self._doubt = min(self._doubt + MISS, MOST_DOUBT)
@@ -177,7 +141,7 @@ class Unlocker:
         self._finder.note_fit(key_id, name)
         if self._doubt > 0:
             self._doubt -= HIT
-        if key_id not in (UNSEALED, self._key_id_of_today(name)):
+        if key_id != UNSEALED and not self._hints.is_of_today(name, key_id):
             self._reporter.emit(OlderKey(job))
 
     async def _search(
@@ -191,13 +155,13 @@ class Unlocker:
         likely = None
         for job, error in refused:
             tried = search.tried.setdefault(job, set())
-            tried.add(self._first if job.read_key_id is None else job.read_key_id)
+            tried.add(self._hints.first if job.read_key_id is None else job.read_key_id)
             if job in search.found:
                 settle(job, error)
                 continue
             if len(tried) == 1:
                 self._note_miss()
-            if _tells_of_a_key(error):
+            if tells_of_a_key(error):
                 tried.add(UNSEALED)
             if likely is not None and likely not in tried and job.source is None:
                 job.read_key_id = likely
@@ -209,7 +173,7 @@ class Unlocker:
                 settle(job, classed(reason))
                 continue
             key_id = sealed.key_id
-            if not self._opens(sealed) or key_id is None or key_id in tried:
+            if not self._hints.opens(sealed) or key_id is None or key_id in tried:
                 settle(job, told(error, sealed))
                 continue
             search.found.add(job)
@@ -219,141 +183,15 @@ class Unlocker:
 
     async def _find(self, job: Job, error: ObjectError, tried: Collection[str]) -> Sealed:
         name = job.read_from.name
-        recorded = (await self._recorded([job])).get(job)
+        recorded = (await self._hints.recorded([job])).get(job)
         if job.source is None:
             if isinstance(error, UnsealedError | NotSealedError):
                 return Sealed(Sealing.NONE, UNSEALED)
             return await self._finder.find(name, job.size, recorded, tried)
         # What was refused may have been the copy: then the key that was tried is the right one.
-        if recorded is None or self._is_usable(recorded):
-            recorded = self._first if job.read_key_id is None else job.read_key_id
+        if recorded is None or self._hints.is_usable(recorded):
+            recorded = self._hints.first if job.read_key_id is None else job.read_key_id
         return await self._finder.find(name, job.size, recorded)
-
-    # One object
-
-    async def open(self, name: str, job: Job | None = None) -> Opened:
-        """HEAD of the object `name` under its key; `job` is a planned one that reads it.
-
-        Raises ObjectError.
-        """
-        key_id, found_by = None if job is None else job.read_key_id, ""
-        if key_id is None and self._chooses:
-            key_id, found_by = await self._likely_key(name)
-        try:
-            head = await self._head(name, key_id)
-        except ObjectError as error:
-            if not is_about_key(error):
-                raise
-            found = await self._found(name, job, error, key_id)
-            head = await self._head(name, found)
-            key_id, found_by = found, "trying"
-        if job is not None:
-            job.read_key_id = key_id
-        return Opened(head, key_id, found_by)
-
-    async def _head(self, name: str, key_id: str | None) -> HeadFacts:
-        return await self._retrier.run(name, self.client(key_id).head_object, name)
-
-    async def _likely_key(self, name: str) -> tuple[str, str]:
-        """A HEAD that is refused costs two requests: so the tag comes before a mere guess."""
-        known = await self._known_by_name(name)
-        key_id = None if known is None else known.key_id or UNSEALED
-        if key_id is not None and self._is_usable(key_id):
-            return key_id, "the catalogue"
-        key_id = self._keyring.rule_for(Location(self._bucket, name))
-        if key_id is not None and self._is_usable(key_id):
-            return key_id, "a rule"
-        key_id = await self._read_tag(name)
-        if key_id is not None and self._is_usable(key_id):
-            return key_id, "its tag"
-        key_id = self._finder.guess(name, None)
-        return (self._first if key_id is None else key_id), "trying"
-
-    async def _found(
-        self, name: str, job: Job | None, error: ObjectError, refused: str | None
-    ) -> str:
-        """The key of an object whose HEAD was refused with `error`; raises that when none fits."""
-        tried = {self._first if refused is None else refused}
-        if _tells_of_a_key(error):
-            tried.add(UNSEALED)
-        recorded = None
-        if job is not None:
-            recorded = (await self._recorded([job])).get(job)
-        if isinstance(error, UnsealedError | NotSealedError):
-            sealed = Sealed(Sealing.NONE, UNSEALED)
-        else:
-            size = None if job is None else job.size
-            sealed = await self._finder.find(name, size, recorded, tried)
-        if sealed.sealing is Sealing.UNKNOWN and job is None:
-            sealed = await self._missing_by_record(name) or sealed
-        if sealed.key_id is None or not self._opens(sealed) or sealed.key_id in tried:
-            raise told(error, sealed) from None
-        return sealed.key_id
-
-    async def _missing_by_record(self, name: str) -> Sealed | None:
-        """The key that is not at hand, by an entry of the catalogue that LIST agrees with."""
-        known = await self._known_by_name(name)
-        if known is None or known.key_id is None or self._is_usable(known.key_id):
-            return None
-        try:
-            page = await self._retrier.run(name, self._objects.list_page, name, None, "", 1, "")
-        except ObjectError:
-            return None
-        for found in page.objects:
-            if found.name == name and _agree(known, found.size, found.etag):
-                return Sealed(Sealing.MISSING, known.key_id)
-        return None
-
-    async def _known_by_name(self, name: str) -> Known | None:
-        return next(iter(await self._look_up([name])), None)
-
-    # What is known and allowed
-
-    async def _recorded(self, jobs: Sequence[Job]) -> Mapping[Job, str]:
-        """The key ids by the catalogue, of jobs whose objects are as it says."""
-        if not jobs:
-            return {}
-        known = {row.name: row for row in await self._look_up([job.read_from.name for job in jobs])}
-        return {
-            job: row.key_id or UNSEALED
-            for job in jobs
-            if (row := known.get(job.read_from.name)) and _agree(row, job.size, job.listed_etag)
-        }
-
-    async def _look_up(self, names: Sequence[str]) -> list[Known]:
-        try:
-            return await self._disk.run(self._catalogue.look_up, self._objects.scope, names)
-        except CatalogueError as error:
-            self._reporter.emit(Noted(str(error)))
-            return []
-
-    async def _read_tag(self, name: str) -> str | None:
-        """The key id in the object's tag; what may not or cannot be read is not asked again."""
-        if not self._reads_tags:
-            return None
-        try:
-            tags = await self._retrier.run(name, self._objects.get_object_tagging, name)
-        except ReplyError as error:
-            if error.status in (403, 405, 501) and self._reads_tags:
-                self._reads_tags = False
-                self._reporter.emit(Noted(f"tags do not tell of customer keys here: {error}"))
-            return None
-        key_id = tags.get(KEY_ID_TAG, "")
-        return key_id if _KEY_ID.fullmatch(key_id) else None
-
-    def _is_usable(self, key_id: str) -> bool:
-        if key_id == UNSEALED:
-            return self._allows_unsealed
-        return self._keyring.get(key_id) is not None
-
-    def _opens(self, sealed: Sealed) -> bool:
-        if sealed.sealing is Sealing.NONE:
-            return self._allows_unsealed
-        return sealed.sealing is Sealing.KEY
-
-    def _key_id_of_today(self, name: str) -> str:
-        rule = self._keyring.rule_for(Location(self._bucket, name))
-        return self._first if rule is None else rule
 
 
 class _Search:
@@ -391,52 +229,20 @@ class Unlockers:
         objects = await self._session.objects(bucket)
         made = self._made.get(bucket)
         if made is None:
-            made = self._made[bucket] = Unlocker(
-                objects,
-                self._keyring,
-                self._session.retrier,
-                self._catalogue,
-                self._disk,
-                self._reporter,
-                bucket,
-                allows_unsealed=self._allows_unsealed,
-            )
+            made = self._made[bucket] = self._make(objects, bucket)
         return made
 
-
-def told(error: ObjectError, sealed: Sealed) -> ObjectError:
-    """The error of an object that no key at hand opens, with what is known of it by now."""
-    match sealed.sealing:
-        case Sealing.NONE:
-            error.obstacle = Obstacle.PLAIN
-            error.hint = (
-                "the object is not sealed with a customer key; "
-                "if it is to be taken as it is, add --allow-unsealed"
-            )
-        case Sealing.MISSING:
-            error.obstacle = Obstacle.MISSING_KEY
-            error.key_id = sealed.key_id
-            error.hint = f"{_USE}, {sealed.key_id}: it is not at hand, see sealift key list"
-        case Sealing.UNKNOWN if isinstance(error, WrongCustomerKeyError):
-            error.obstacle = Obstacle.UNKNOWN_KEY
-            error.hint = f"{_USE}: none at hand fits, see sealift key list"
-        case Sealing.ARCHIVED:
-            error.obstacle = Obstacle.ARCHIVED
-            error.hint = "the object is archived; restore it from the archive first"
-    return error
-
-
-def classed(error: ObjectError) -> ObjectError:
-    """An error that is not about keys; one of an archived object says so."""
-    if isinstance(error, ReplyError) and error.code == "InvalidObjectState":
-        error.obstacle = Obstacle.ARCHIVED
-    return error
-
-
-def _tells_of_a_key(error: ObjectError) -> bool:
-    """Whether the object is under a customer key for sure, though another one."""
-    return isinstance(error, WrongCustomerKeyError) and not isinstance(error, UnsealedError)
-
-
-def _agree(known: Known, size: int, etag: str) -> bool:
-    return known.size == size and known.etag == bare_etag(etag)
+    def _make(self, objects: BucketClient, bucket: str) -> Unlocker:
+        retrier = self._session.retrier
+        hints = KeyHints(
+            objects,
+            self._keyring,
+            retrier,
+            self._catalogue,
+            self._disk,
+            self._reporter,
+            bucket,
+            allows_unsealed=self._allows_unsealed,
+        )
+        finder = KeyFinder(objects, self._keyring, retrier, bucket, hints.read_tag)
+        return Unlocker(hints, finder, Opener(hints, finder, retrier), self._reporter)

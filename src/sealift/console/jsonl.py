@@ -8,8 +8,9 @@ bytes, times in seconds. Readers must ignore events and fields they do not know.
      "direction": "upload" | "download" | "copy" | "verify"}         + "note": str if there is one
         + "key_id": str if the run has several customer keys; "": under none
     {"event": "removed", "name": str}
-    {"event": "failed", "name": str, "error": str, "hint": str, "cause": str | null, "type": str,
-     "obstacle": "plain" | "missing_key" | "unknown_key" | "archived" | null, "key_id": str | null}
+    {"event": "failed", "name": str, "error": str, "hint": str, "cause": str | null, "type": str}
+        + "obstacle": "plain" | "missing_key" | "unknown_key" | "archived", "key_id": str | null
+          if no customer key at hand opens the object
     {"event": "skipped", "name": str, "reason": str}
     {"event": "would", "act": "upload" | "download" | "copy" | "remove", "name": str, "to": str,
      "size": int}
@@ -89,16 +90,15 @@ def record(event: Event) -> dict[str, Any] | None:
                 done["key_id"] = job.key_id
             return done | ({"note": note} if note else {})
         case Failed(name, error):
-            return {
+            failed = {
                 "event": "failed",
                 "name": name,
                 "error": error.message,
                 "hint": error.hint,
                 "cause": _cause(error),
                 "type": type(error).__name__,
-                "obstacle": _obstacle(error),
-                "key_id": error.key_id if isinstance(error, ObjectError) else None,
             }
+            return failed | _obstacle(error)
         case Removed(name):
             return {"event": "removed", "name": name}
         case Skipped(name, reason):
@@ -150,9 +150,10 @@ def summary_record(tally: Tally, outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _obstacle(error: SealiftError) -> str | None:
-    obstacle = error.obstacle if isinstance(error, ObjectError) else None
-    return None if obstacle is None else obstacle.name.lower()
+def _obstacle(error: SealiftError) -> dict[str, Any]:
+    if not isinstance(error, ObjectError) or error.obstacle is None:
+        return {}
+    return {"obstacle": error.obstacle.name.lower(), "key_id": error.key_id}
 
 
 def _cause(error: SealiftError) -> str | None:
