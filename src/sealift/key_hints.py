@@ -26,7 +26,8 @@ class KeyHints:
     """Of one bucket that is read, under the keys of `keyring`.
 
     `first` is the id of the key that the run has, or else of the first that may be tried. `chooses`
-    says that there is a choice of keys.
+    says that there is a choice of keys, `reads_tags` that nothing speaks against reading tags yet,
+    `has_seen_tag` that one has told of a key.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class KeyHints:
         self._allows_unsealed = allows_unsealed or not len(keyring)
         self._clients = {own or UNSEALED: objects}
         self.reads_tags = True
+        self.has_seen_tag = False
 
     def client(self, key_id: str | None) -> BucketClient:
         """What reads objects under a key; None: as the run has it."""
@@ -140,7 +142,10 @@ class KeyHints:
                 self._reporter.emit(Noted(f"tags do not tell of customer keys here: {error}"))
             return None
         key_id = tags.get(KEY_ID_TAG, "")
-        return key_id if _KEY_ID.fullmatch(key_id) else None
+        if not _KEY_ID.fullmatch(key_id):
+            return None
+        self.has_seen_tag = True
+        return key_id
 
 
 def _agree(known: Known, size: int, etag: str) -> bool:

@@ -95,18 +95,25 @@ class KeyFinder:
                 self._fits[directory] = key_id
 
     async def find(
-        self, name: str, size: int | None, recorded: str | None, refused: Collection[str] = ()
+        self,
+        name: str,
+        size: int | None,
+        recorded: str | None,
+        refused: Collection[str] = (),
+        *,
+        reads_tag: bool = True,
     ) -> Sealed:
         """How the object `name` of `size` bytes is sealed; keys `refused` are known not to fit.
 
         With UNSEALED among these it is known to be under a customer key. Its size may be unknown.
+        Without its tag, if it `reads_tag` not, a key that is missing may not be known.
         Raises ObjectError for what is no matter of keys, as that the object is gone.
         """
         untried = self._untried(name, recorded, refused)
         is_sealed = UNSEALED in refused
         named = [] if recorded is None else [recorded]
         # To try all the others takes fewer requests as long as these are few.
-        is_tag_read = len(untried) >= TAG_PAYS_FROM and recorded not in untried
+        is_tag_read = reads_tag and len(untried) >= TAG_PAYS_FROM and recorded not in untried
         if is_tag_read:
             named += await self._tagged(name)
             untried.sort(key=lambda key_id: key_id not in named)
@@ -122,7 +129,7 @@ class KeyFinder:
             sealing = await self._try(name, size, UNSEALED)
             if sealing in (Sealing.NONE, Sealing.ARCHIVED):
                 return Sealed(sealing, UNSEALED if sealing is Sealing.NONE else None)
-        if not is_tag_read:
+        if reads_tag and not is_tag_read:
             named += await self._tagged(name)
         missing = [key_id for key_id in named if key_id and self._keyring.get(key_id) is None]
         if missing:

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from sealift.catalogue import Catalogue
-from sealift.errors import NotSealedError, ObjectError, UnsealedError
+from sealift.errors import NotSealedError, ObjectError, ReplyError, UnsealedError
 from sealift.events import OlderKey, Reporter
 from sealift.files.disk import Disk
 from sealift.key_hints import KeyHints
@@ -184,10 +184,15 @@ class Unlocker:
     async def _find(self, job: Job, error: ObjectError, tried: Collection[str]) -> Sealed:
         name = job.read_from.name
         recorded = (await self._hints.recorded([job])).get(job)
-        if job.source is None:
+        operation = error.operation if isinstance(error, ReplyError) else ""
+        if job.source is None or operation == "GetObject":
             if isinstance(error, UnsealedError | NotSealedError):
                 return Sealed(Sealing.NONE, UNSEALED)
-            return await self._finder.find(name, job.size, recorded, tried)
+            # HEAD took two requests to know that the only key is wrong: that is to be enough,
+            # unless tags are known to help.
+            hints = self._hints
+            reads_tag = hints.chooses or hints.has_seen_tag or operation != "HeadObject"
+            return await self._finder.find(name, job.size, recorded, tried, reads_tag=reads_tag)
         # What was refused may have been the copy: then the key that was tried is the right one.
         if recorded is None or self._hints.is_usable(recorded):
             recorded = self._hints.first if job.read_key_id is None else job.read_key_id
