@@ -159,11 +159,10 @@ class Unlocker:
             if job in search.found:
                 settle(job, error)
                 continue
-            if len(tried) == 1:
-                self._note_miss()
             if tells_of_a_key(error):
                 tried.add(UNSEALED)
             if likely is not None and likely not in tried and job.source is None:
+                self._note_miss()
                 job.read_key_id = likely
                 again.append(job)
                 continue
@@ -176,6 +175,7 @@ class Unlocker:
             if not self._hints.opens(sealed) or key_id is None or key_id in tried:
                 settle(job, told(error, sealed))
                 continue
+            self._note_miss()
             search.found.add(job)
             job.read_key_id = likely = key_id
             again.append(job)
