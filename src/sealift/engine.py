@@ -198,6 +198,7 @@ class Engine:
 
         With `options.delete` what only the destination has is removed at the end, if all went well.
         """
+        from sealift.sameness import Sameness
         from sealift.sync import Sync, SyncOptions  # here, as what only some commands need
 
         if not source or not destination:
@@ -217,13 +218,13 @@ class Engine:
             self._remote,
             self._runner,
             self._disk,
-            self._memory,
             self._catalogue,
             self,
             self._planner.walk,
             self._planner.collisions,
             lambda: self._failed_count,
             self._keyring,
+            Sameness(self._remote, self._disk, self._memory, self._keyring),
         )
         if up:
             await sync.run(partial(sync.up, source, Location.parse(destination)))
@@ -394,13 +395,15 @@ class Engine:
         )
 
     def _make_unlockers(self, session: Session, keyring: Keyring) -> Unlockers:
+        source = self._options.source
+        is_plain = session is not self._session and source is not None and not source.customer_key
         return Unlockers(
             session,
             keyring,
             self._catalogue,
             self._disk,
             self,
-            allows_unsealed=self._options.allow_unsealed,
+            allows_unsealed=self._options.allow_unsealed or is_plain,
         )
 
     def _direction(self, source: str, destination: str) -> Direction:

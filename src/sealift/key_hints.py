@@ -51,7 +51,7 @@ class KeyHints:
         self._bucket = bucket
         own = objects.key_id
         triable = [key.key_id for key in keyring.triable_in(bucket)]
-        self.first = own or (triable[0] if triable else UNSEALED)
+        self.first = own or (triable[0] if triable and not allows_unsealed else UNSEALED)
         self.chooses = len(keyring) + allows_unsealed > (0 if own is None else 1)
         self._allows_unsealed = allows_unsealed or not len(keyring)
         self._clients = {own or UNSEALED: objects}

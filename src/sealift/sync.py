@@ -28,20 +28,17 @@ from sealift.errors import (
     LocalFileError,
     ObjectError,
     UsageError,
-    WrongCustomerKeyError,
 )
 from sealift.events import Failed, Noted, RemovalPlanned, Reporter, Would
 from sealift.files.directories import Identity, directory_identity
 from sealift.files.disk import Disk
-from sealift.files.source import CHUNK_SIZE, file_crc
 from sealift.files.walk import FileEntry, Passed
 from sealift.filters import Filter
 from sealift.keyed import Move, Plan
 from sealift.keyring import Keyring
 from sealift.manifest import Line, Manifest
-from sealift.memory import Memory
 from sealift.merge import Side
-from sealift.model import Direction, Job, Known, Location, RemoteObject
+from sealift.model import Job, Known, Location, RemoteObject
 from sealift.options import TreeOptions
 from sealift.plan import (
     Naming,
@@ -56,8 +53,8 @@ from sealift.plan import (
 from sealift.remote import Remote
 from sealift.resources import Settle
 from sealift.runner import Runner
+from sealift.sameness import Sameness
 from sealift.unlocking import Unlocker
-from sealift.wire.bucket import HeadFacts
 
 # Names of a range that is listed beside others: some pages.
 CUT_STEP = 4000
@@ -89,7 +86,8 @@ class Sync:
 
     `remote` has the destination, `walk` gives the files below a directory, `collisions` finds names
     that cannot stand side by side there, `failed_count` says how many objects failed so far,
-    `keyring` says which customer key is that of an object at the destination.
+    `keyring` says which customer key is that of an object at the destination; `sameness` answers
+    what comparing leaves open.
     """
 
     options: SyncOptions
@@ -98,13 +96,13 @@ class Sync:
     remote: Remote
     runner: Runner
     disk: Disk
-    memory: Memory
     catalogue: Catalogue
     reporter: Reporter
     walk: Walk
     collisions: Callable[[str], Awaitable[Collisions]]
     failed_count: Callable[[], int]
     keyring: Keyring
+    sameness: Sameness
     manifest: Manifest | None = field(default=None, init=False)
 
     async def run(self, work: Callable[[], Awaitable[None]]) -> None:
@@ -196,7 +194,7 @@ class Sync:
             return copy_job(Location(begin.bucket, found.name), found.size, location, found.etag)
 
         def question(job: Job, _ours: RemoteObject, _: RemoteObject) -> Question:
-            return partial(self._is_copy, job, there)
+            return partial(self.sameness.of_copy, job, there)
 
         rules = Rules[RemoteObject, RemoteObject](
             compare, make_job, question, lambda _, found: self._note_same(listed, found), expected
@@ -253,56 +251,7 @@ class Sync:
         known = listed.known.get(found.name)
         if self.options.method is Method.REBUILD or known_crc(known, found) is None:
             known = None
-        return partial(self._is_same, job, file, known)
-
-    async def _is_same(self, job: Job, file: FileEntry, known: Known | None) -> bool:
-        """Whether a file and an object are the same by the CRC64NVME of their bytes.
-
-        `known` has the object's; without, it is asked for by HEAD. An object without one is
-        different.
-        """
-        if known is not None:
-            etag, crc, job.version_id = known.etag, known.crc, known.version_id
-        else:
-            head = await self._seen(job)
-            if head is None:
-                return False
-            etag, crc = head.etag, head.facts.crc
-            job.version_id = head.version_id
-            if crc is None or head.size != file.size:
-                return False
-        async with self.memory.buffer(CHUNK_SIZE) as room:
-            if await self.disk.run(file_crc, file.path, room) != crc:
-                return False
-        job.etag, job.crc, job.mtime_ns = etag, crc, file.mtime_ns
-        return True
-
-    async def _seen(self, job: Job) -> HeadFacts | None:
-        """HEAD of the object of `job`, under the key of today if it may be replaced; None: it is
-        under another one."""
-        if job.direction is Direction.DOWN:
-            return (await self.remote.open(job.location, job)).head
-        try:
-            return await self.remote.head(job.location, self._key_id_of_today(job))
-        except WrongCustomerKeyError:  # the file goes up, under the key of today
-            return None
-
-    def _key_id_of_today(self, job: Job) -> str | None:
-        """Of the customer key that a rule names for the object of `job`; None: as the run has it"""
-        return self.keyring.rule_for(job.location)
-
-    async def _is_copy(self, job: Job, there: Remote) -> bool:
-        """Whether two objects are the same, by the CRC64NVME that is stored with each."""
-        ours = (await there.open(job.read_from, job)).head
-        try:
-            theirs = await self.remote.head(job.location, self._key_id_of_today(job))
-        except WrongCustomerKeyError:  # it is replaced, under the key of today
-            return False
-        crc = theirs.facts.crc
-        if crc is None or crc != ours.facts.crc or ours.size != theirs.size:
-            return False
-        job.etag, job.crc, job.version_id = theirs.etag, crc, theirs.version_id
-        return True
+        return partial(self.sameness.of_file, job, file, known)
 
     # Carrying out
 

@@ -70,6 +70,7 @@ def get(
         heading=f"get {location}",
         answer=paths,
         allow_unsealed=allow_unsealed,
+        writes=False,
     )
 
 
@@ -97,6 +98,7 @@ def cp(
         heading=f"cp {src} to {dst}",
         source=source,
         allow_unsealed=allow_unsealed,
+        writes=_writes(dst),
     )
 
 
@@ -122,6 +124,7 @@ def restore(
         command,
         heading=f"restore {location} to {dest}",
         allow_unsealed=allow_unsealed,
+        writes=False,
     )
 
 
@@ -151,6 +154,7 @@ def sync(
         dry_run=options.dry_run,
         source=source,
         allow_unsealed=allow_unsealed,
+        writes=_writes(dst),
     )
 
 
@@ -200,7 +204,7 @@ def stat(shared: Shared, uri: str | None = None, allow_unsealed: bool = False) -
     async def command(engine: Engine) -> None:
         await print_stat(engine, location, as_json=shared.json)
 
-    execute_quietly(shared, settings, command, allow_unsealed=allow_unsealed)
+    execute_quietly(shared, settings, command, allow_unsealed=allow_unsealed, writes=False)
 
 
 def cat(shared: Shared, uri: str | None = None, allow_unsealed: bool = False) -> NoReturn:
@@ -214,7 +218,7 @@ def cat(shared: Shared, uri: str | None = None, allow_unsealed: bool = False) ->
     async def command(engine: Engine) -> None:
         await engine.read(location, sys.stdout.fileno())
 
-    execute_quietly(shared, settings, command, allow_unsealed=allow_unsealed)
+    execute_quietly(shared, settings, command, allow_unsealed=allow_unsealed, writes=False)
 
 
 def rm(
@@ -299,6 +303,10 @@ def clean(shared: Shared, token: str | None = None, older_than: str = "0s") -> N
         lambda engine: unfinished.clean(engine, token, age, as_json=shared.json),
         sealed=False,
     )
+
+
+def _writes(destination: str) -> bool:
+    return destination.startswith("s3://")
 
 
 COMMANDS: dict[str, Callable[..., NoReturn]] = {

@@ -77,14 +77,21 @@ def execute(
     sealed: bool = True,
     source: SourceOptions | None = None,
     allow_unsealed: bool = False,
+    writes: bool = True,
 ) -> NoReturn:
     """Run a transfer under a console; print the `answer` lines that it left; exit.
 
-    A dry run prints what would happen on stdout, and has no bars.
+    What `writes` to S3 needs a default key, if it is `sealed`; what only reads, any. A dry run
+    prints what would happen on stdout, and has no bars.
     """
     try:
         options = make_options(
-            shared, settings, sealed=sealed, source=source, allow_unsealed=allow_unsealed
+            shared,
+            settings,
+            sealed=sealed,
+            source=source,
+            allow_unsealed=allow_unsealed,
+            writes=writes,
         )
         with open_console(
             quiet=shared.quiet,
@@ -138,10 +145,13 @@ def execute_quietly(
     *,
     sealed: bool = True,
     allow_unsealed: bool = False,
+    writes: bool = True,
 ) -> NoReturn:
     """Run a command that prints its own answer; exit."""
     try:
-        options = make_options(shared, settings, sealed=sealed, allow_unsealed=allow_unsealed)
+        options = make_options(
+            shared, settings, sealed=sealed, allow_unsealed=allow_unsealed, writes=writes
+        )
         with printing():
             run_engine(options, None, command)
     except SealiftError as error:
@@ -178,10 +188,14 @@ def make_options(
     sealed: bool,
     source: SourceOptions | None = None,
     allow_unsealed: bool = False,
+    writes: bool = True,
 ) -> Options:
     """The engine's options from flags and settings. Raises UsageError."""
+    any_key = sealed and not writes and len(settings.keyring)
     return Options(
-        customer_key=settings.require_customer_key() if sealed else None,
+        customer_key=(settings.customer_key if any_key else settings.require_customer_key())
+        if sealed
+        else None,
         profile=shared.profile or settings.profile,
         region=shared.region,
         endpoint_url=shared.endpoint_url,
