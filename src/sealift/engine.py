@@ -16,7 +16,6 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
@@ -30,7 +29,7 @@ from sealift.filters import Filter
 from sealift.keyring import HeldKey, Keyring
 from sealift.manifest import manifest_bucket
 from sealift.memory import Memory
-from sealift.model import Direction, Durability, Job, Location, RemoteObject
+from sealift.model import Direction, Job, Location, RemoteObject
 from sealift.opening import Opened
 from sealift.options import WHOLE_TREE, Options, TreeOptions
 from sealift.plan import (
@@ -40,12 +39,9 @@ from sealift.plan import (
     contents,
     direction_of,
     file_location,
-    listed_root,
-    object_path,
-    random_name,
     tree_prefix,
 )
-from sealift.planning import Planner, Sieve
+from sealift.planning import Planner
 from sealift.remote import Pages, Remote
 from sealift.retry import Retrier
 from sealift.runner import Runner
@@ -56,6 +52,7 @@ from sealift.wire.bucket import BucketClient, HeadFacts
 
 if TYPE_CHECKING:
     from sealift.across import Across
+    from sealift.downloads import Downloads
     from sealift.sync import SyncOptions
 
 A = TypeVar("A")
@@ -127,14 +124,7 @@ class Engine:
 
     async def get(self, source: Location, destination: str | None = None) -> str:
         """Download one object, without a destination to `tmp/<uuid4><suffix>`; returns the path."""
-        is_new = destination is None
-        if destination is None:
-            directory, name = "tmp", random_name(source.name)
-        else:
-            directory, name = await self._object_path(source, destination)
-        tree = TreeOptions(durability=Durability.DIR)
-        await self._down_object(source, directory, name, tree, is_named_anew=is_new)
-        return name if directory == "." else os.path.join(directory, name)
+        return await self._downloads().get(source, destination)
 
     async def copy(self, source: str, destination: str, tree: TreeOptions = WHOLE_TREE) -> None:
         """Copy a file, tree, object or prefix, up, down or across; `/` means "the contents".
@@ -151,7 +141,7 @@ class Engine:
         elif tree.if_absent:
             raise UsageError("--if-absent is for objects", hint="copy to s3://BUCKET/NAME")
         else:
-            await self._copy_down(Location.parse(source), destination, tree)
+            await self._downloads().copy(Location.parse(source), destination, tree)
 
     async def restore(
         self,
@@ -168,24 +158,7 @@ class Engine:
         then, are left alone, as far as their objects are as they were then. Each file is durable
         under its name when it is reported, unless `tree` says otherwise.
         """
-        tree = replace(tree, durability=tree.durability or Durability.DIR)
-        pages, cut = await self._remote.find(source)
-        if pages is not None:
-            sieve = None
-            if resume and naming is Naming.KEEP:
-                durable = tree.durability is Durability.DIR
-                sieve = await self._missing(source, cut, destination, durable=durable)
-            await self._down_tree(
-                source, pages, cut, destination, naming, tree, sieve, resumes=resume
-            )
-            return
-        name = source.name.rsplit("/", 1)[-1]
-        is_new = naming is Naming.UUID
-        if is_new:
-            name = random_name(name)
-        await self._down_object(
-            source, destination, name, tree, is_named_anew=is_new, resumes=resume
-        )
+        await self._downloads().restore(source, destination, naming, tree, resume=resume)
 
     async def sync(
         self,
@@ -295,17 +268,6 @@ class Engine:
         """The policy of attempts."""
         return self._session.retrier
 
-    async def _missing(self, source: Location, cut: str, directory: str, *, durable: bool) -> Sieve:
-        """Leaves out of pages what is below `directory` already."""
-        from sealift.present import Present  # here, as what only some commands need
-
-        scope = await self._remote.scope(source.bucket)
-        prefix = Location(source.bucket, listed_root(source))
-        present = Present(
-            self._catalogue, scope, prefix, cut, directory, self._disk, self, durable=durable
-        )
-        return present.missing
-
     # Up
 
     async def _copy_up(self, source: str, destination: Location, tree: TreeOptions) -> None:
@@ -329,54 +291,14 @@ class Engine:
         plan = self._planner.one(Job(Direction.UP, location, path, size))
         await self._runner.up(plan, location.bucket, tree)
 
-    # Down
+    # Down and across
 
-    async def _copy_down(self, source: Location, destination: str, tree: TreeOptions) -> None:
-        pages, cut = await self._remote.find(source)
-        if pages is not None:
-            await self._down_tree(source, pages, cut, destination, Naming.KEEP, tree)
-        else:
-            await self._down_object(source, *await self._object_path(source, destination), tree)
+    def _downloads(self) -> Downloads:
+        from sealift.downloads import Downloads  # here, as what only some commands need
 
-    async def _down_object(
-        self,
-        source: Location,
-        directory: str,
-        name: str,
-        tree: TreeOptions,
-        *,
-        is_named_anew: bool = False,
-        resumes: bool = True,
-    ) -> None:
-        opened = await self._remote.there(source)
-        job = Job(
-            Direction.DOWN,
-            source,
-            name,
-            opened.head.size,
-            is_named_anew=is_named_anew,
-            key_id=opened.key_id,
-            listed_etag=opened.head.etag,
+        return Downloads(
+            self._remote, self._planner, self._runner, self._disk, self._catalogue, self
         )
-        plan = self._planner.one(job)
-        await self._runner.down(plan, source.bucket, directory, tree, resumes=resumes)
-
-    async def _down_tree(
-        self,
-        source: Location,
-        pages: Pages,
-        cut: str,
-        directory: str,
-        naming: Naming,
-        tree: TreeOptions,
-        sieve: Sieve | None = None,
-        *,
-        resumes: bool = True,
-    ) -> None:
-        plan = self._planner.downloads(source, pages, cut, naming, tree, directory, sieve)
-        await self._runner.down(plan, source.bucket, directory, tree, resumes=resumes)
-
-    # Across
 
     def _across(self) -> Across:
         from sealift.across import Across  # here, as what only some commands need
@@ -421,10 +343,6 @@ class Engine:
 
     async def _file_size(self, path: str) -> int | None:
         return await self._disk.run(_usable, file_size, path)
-
-    async def _object_path(self, source: Location, destination: str) -> tuple[str, str]:
-        there = await self._disk.run(os.path.isdir, destination)
-        return object_path(source, destination, is_directory=there)
 
     def emit(self, event: Event) -> None:
         """Pass an event on to the reporter; a server that asks to slow down slows the pace."""

@@ -88,11 +88,16 @@ class KeyFinder:
         """An object was under this key: the next one may be, those in its directory before all."""
         self._last = key_id
         if name is not None:
-            directory = name[: name.rfind("/") + 1]
+            directory = directory_of(name)
             if self._fits.get(directory) != key_id:
                 if len(self._fits) == MAX_DIRECTORY_COUNT:
                     del self._fits[next(iter(self._fits))]
                 self._fits[directory] = key_id
+
+    def new_directory(self, name: str) -> str | None:
+        """The directory of an object, if it is not known which key fit last there."""
+        directory = directory_of(name)
+        return None if directory in self._fits else directory
 
     async def find(
         self,
@@ -152,7 +157,7 @@ class KeyFinder:
     def _evidence(self, name: str) -> tuple[str | None, ...]:
         """What this run has seen comes before the rule, which is about new objects."""
         return (
-            self._fits.get(name[: name.rfind("/") + 1]),
+            self._fits.get(directory_of(name)),
             self._keyring.rule_for(Location(self._bucket, name)),
             self._last,
         )
@@ -184,6 +189,11 @@ class KeyFinder:
                 return None
             raise
         return Sealing.NONE if key_id == UNSEALED else Sealing.KEY
+
+
+def directory_of(name: str) -> str:
+    """What objects beside this one have in common with it."""
+    return name[: name.rfind("/") + 1]
 
 
 def is_about_key(error: ObjectError) -> bool:

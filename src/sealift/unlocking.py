@@ -94,6 +94,10 @@ class Unlocker:
                     settle(job, classed(outcome))
 
             if self._hints.chooses:
+                ahead = self._scouts(jobs)
+                if ahead and len(ahead) < len(jobs):
+                    await unlock(ahead, settle)
+                    jobs = [job for job in jobs if job not in ahead]
                 await self._guess(jobs)
             await move(jobs, note)
             search = _Search()
@@ -105,6 +109,15 @@ class Unlocker:
                     await move(again, note)
 
         return unlock
+
+    def _scouts(self, jobs: Sequence[Job]) -> list[Job]:
+        """One for each directory whose key is but guessed: else a batch may be refused."""
+        scouts: dict[str, Job] = {}
+        for job in jobs:
+            directory = self._finder.new_directory(job.read_from.name)
+            if job.read_key_id is None and directory is not None:
+                scouts.setdefault(directory, job)
+        return list(scouts.values())
 
     async def _guess(self, jobs: Sequence[Job]) -> None:
         for job in jobs:

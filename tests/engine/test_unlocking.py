@@ -89,8 +89,8 @@ async def test_directories_under_three_keys_cost_hardly_more_than_under_one(
 
     assert record.failed == {}
     assert len(record.finished) == 120
-    # Of each of two directories one batch is refused, and the key found for its first object.
-    assert sent(site) <= 120 + 2 * (16 + 2)
+    # Of each of two directories one object is refused, and its key found.
+    assert sent(site) <= 120 + 2 * 5
     counted = tally(record)
     assert counted.key_counts == dict.fromkeys(IDS, 40)
     assert counted.older_key_count == 80
