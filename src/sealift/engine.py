@@ -334,6 +334,8 @@ class Engine:
             raise UsageError(
                 "options of the source are for copies from s3 to s3", hint="leave --source-... out"
             )
+        if self._options.tag_key_id and direction is Direction.DOWN:
+            raise UsageError("--tag-key-id is for objects", hint="leave it out")
         return direction
 
     # All of them

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import NamedTuple
 
 from sealift.errors import (
+    Denial,
     NotSealedError,
     ObjectChangedError,
     ObjectError,
@@ -199,7 +200,9 @@ def directory_of(name: str) -> str:
 def is_about_key(error: ObjectError) -> bool:
     """Whether a move may go well under another key, or under none."""
     return isinstance(error, WrongCustomerKeyError | NotSealedError) or (
-        isinstance(error, ReplyError) and error.code == "AccessDenied"
+        isinstance(error, ReplyError)
+        and error.code == "AccessDenied"
+        and error.denial is not Denial.POLICY
     )
 
 

@@ -68,12 +68,20 @@ class Remote:
         """HEAD of an object under one customer key; None: as the run has it."""
         _check_name(location.name)
         objects = (await self._unlockers.of(location.bucket)).client(key_id)
-        return await self._session.retrier.run(location.name, objects.head_object, location.name)
+        name = location.name
+        try:
+            return await self._session.retrier.run(name, objects.head_object, name)
+        except ObjectError as error:
+            raise await self._session.explained(error, location.bucket, name) from None
 
     async def open(self, location: Location, job: Job | None = None) -> Opened:
         """HEAD of an object under its customer key, which is found; `job` is one that reads it."""
         _check_name(location.name)
-        return await (await self._unlockers.of(location.bucket)).open(location.name, job)
+        unlocker = await self._unlockers.of(location.bucket)
+        try:
+            return await unlocker.open(location.name, job)
+        except ObjectError as error:
+            raise await self._session.explained(error, location.bucket, location.name) from None
 
     async def there(self, location: Location) -> Opened:
         """The same of an object that a command is about; UsageError when there is none."""

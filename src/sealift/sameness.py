@@ -6,7 +6,7 @@ key. What is the same is noted in its job, with that key, for the catalogue.
 
 from __future__ import annotations
 
-from sealift.errors import WrongCustomerKeyError
+from sealift.errors import NotSealedError, WrongCustomerKeyError
 from sealift.files.disk import Disk
 from sealift.files.source import CHUNK_SIZE, file_crc
 from sealift.files.walk import FileEntry
@@ -40,7 +40,8 @@ class Sameness:
                 return False
             etag, crc = head.etag, head.facts.crc
             job.version_id = head.version_id
-            if crc is None or head.size != file.size:
+            is_sealed = head.sealed or job.direction is Direction.DOWN
+            if crc is None or head.size != file.size or not is_sealed:
                 return False
         async with self._memory.buffer(CHUNK_SIZE) as room:
             if await self._disk.run(file_crc, file.path, room) != crc:
@@ -57,7 +58,7 @@ class Sameness:
         if theirs is None:
             return False
         crc = theirs.facts.crc
-        if crc is None or crc != ours.facts.crc or ours.size != theirs.size:
+        if crc is None or (crc, ours.size) != (ours.facts.crc, theirs.size) or not theirs.sealed:
             return False
         job.etag, job.crc, job.version_id = theirs.etag, crc, theirs.version_id
         return True
@@ -72,5 +73,5 @@ class Sameness:
         job.key_id = self._keyring.rule_for(job.location)
         try:
             return await self._remote.head(job.location, job.key_id)
-        except WrongCustomerKeyError:
+        except (WrongCustomerKeyError, NotSealedError):
             return None

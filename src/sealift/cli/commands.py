@@ -24,15 +24,19 @@ from sealift.cli.syncing import Syncing
 from sealift.cli.tree import Tree
 from sealift.engine import Engine
 from sealift.errors import SealiftError, UsageError
-from sealift.model import Location, parse_span
-from sealift.plan import Naming
+from sealift.model import Direction, Location, parse_span
+from sealift.plan import Naming, direction_of
 
 _WHOLE = Tree()
 _SYNCING = Syncing()
 
 
 def put(
-    shared: Shared, file: str | None = None, uri: str | None = None, if_absent: bool = False
+    shared: Shared,
+    file: str | None = None,
+    uri: str | None = None,
+    if_absent: bool = False,
+    tag_key_id: bool = False,
 ) -> NoReturn:
     """Upload one file."""
     with usage_checked(shared) as settings:
@@ -43,7 +47,8 @@ def put(
     async def command(engine: Engine) -> None:
         await engine.put(path, location, if_absent=if_absent)
 
-    execute(shared, settings, command, heading=f"put {path} to {location}")
+    heading = f"put {path} to {location}"
+    execute(shared, settings, command, heading=heading, tag_key_id=tag_key_id)
 
 
 def get(
@@ -82,10 +87,11 @@ def cp(
     side: SourceSide = SAME_SIDE,
     if_absent: bool = False,
     allow_unsealed: bool = False,
+    tag_key_id: bool = False,
 ) -> NoReturn:
     """Copy a file, tree, object or prefix, up, down or across."""
     with usage_checked(shared) as settings:
-        source = source_options(side, shared, settings)
+        source = source_options(side, shared, settings, across=_is_across(src, dst))
         options = replace(tree.options(), if_absent=if_absent)
 
     async def command(engine: Engine) -> None:
@@ -99,6 +105,7 @@ def cp(
         source=source,
         allow_unsealed=allow_unsealed,
         writes=_writes(dst),
+        tag_key_id=tag_key_id,
     )
 
 
@@ -136,11 +143,12 @@ def sync(
     syncing: Syncing = _SYNCING,
     side: SourceSide = SAME_SIDE,
     allow_unsealed: bool = False,
+    tag_key_id: bool = False,
 ) -> NoReturn:
     """Move what differs, up, down or across."""
     with usage_checked(shared) as settings:
         options = syncing.options()
-        source = source_options(side, shared, settings)
+        source = source_options(side, shared, settings, across=_is_across(src, dst))
 
     async def command(engine: Engine) -> None:
         await engine.sync(src, dst, options, tree.options())
@@ -155,6 +163,7 @@ def sync(
         source=source,
         allow_unsealed=allow_unsealed,
         writes=_writes(dst),
+        tag_key_id=tag_key_id,
     )
 
 
@@ -265,6 +274,10 @@ def rm(
             await engine.remove(location)
 
     execute(shared, settings, command, heading=f"rm {location}", sealed=False)
+
+
+def _is_across(src: str, dst: str) -> bool:
+    return direction_of(src, dst) is Direction.COPY
 
 
 def jobs(shared: Shared) -> NoReturn:

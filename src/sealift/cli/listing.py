@@ -12,7 +12,6 @@ from sealift.model import Location, RemoteObject
 
 if TYPE_CHECKING:
     from sealift.engine import Engine
-    from sealift.wire.bucket import HeadFacts
 
 
 class Listing:
@@ -83,6 +82,7 @@ async def print_stat(engine: Engine, location: Location, *, as_json: bool) -> No
     opened = await engine.open(location)
     head, held = opened.head, engine.held_key(opened.key_id)
     key_id = None if held is None else held.key.key_id
+    encryption = "SSE-C" if head.key_md5 else str(head.encryption or "none")
     facts = head.facts
     mtime = None if facts.mtime_ns is None else facts.mtime_ns / 1e9
     checksum = None if facts.crc is None else encode(facts.crc)
@@ -99,10 +99,10 @@ async def print_stat(engine: Engine, location: Location, *, as_json: bool) -> No
                     "mtime": mtime,
                     "storage_class": head.storage_class,
                     "content_type": head.content_type,
+                    "encryption": encryption,
                     "key_id": key_id,
                     "key_source": None if held is None else held.source,
                     "found_by": opened.found_by or None,
-                    "encryption": _encryption(head),
                     "crc64nvme": checksum,
                 }
             )
@@ -117,7 +117,7 @@ async def print_stat(engine: Engine, location: Location, *, as_json: bool) -> No
         "file time": None if mtime is None else _local_time(mtime),
         "type": head.content_type,
         "class": head.storage_class,
-        "sealed": _encryption(head),
+        "encryption": encryption,
         "key id": key_id,
         "key from": "" if held is None else held.source,
         "found by": opened.found_by,
@@ -126,9 +126,3 @@ async def print_stat(engine: Engine, location: Location, *, as_json: bool) -> No
     for label, value in rows.items():
         if value:
             print(f"{label:<10} {escape(value)}")
-
-
-def _encryption(head: HeadFacts) -> str:
-    if head.key_md5 is not None:
-        return "customer key (SSE-C)"
-    return "no" if head.encryption is None else f"by the server ({head.encryption})"

@@ -59,7 +59,7 @@ class Pool:
     async def exchange(
         self,
         method: str,
-        head: bytes,
+        head: memoryview,
         body: Body | None = None,
         room: memoryview | None = None,
         counter: Counter | None = None,
@@ -93,6 +93,13 @@ class Pool:
                 if connection.is_open:
                     connection.idle_since = self._clock()
                     self._idle.append(connection)
+
+    async def greet(self) -> ssl.SSLObject:
+        """Open a connection, which is kept for a request; what TLS says of the server."""
+        connection = await self._connect()
+        connection.idle_since = self._clock()
+        self._idle.append(connection)
+        return connection.ssl_object
 
     def close(self) -> None:
         """Drop all connections, those in use too."""
