@@ -85,11 +85,16 @@ class Remote:
 
     async def only(self, location: Location) -> Pages:
         """A page with the object of this name; UsageError when LIST shows none."""
+        found = await self.listed(location)
+        if found is None:
+            raise no_object(location)
+        yield [found]
+
+    async def listed(self, location: Location) -> RemoteObject | None:
+        """The object of this name as LIST shows it, if it does."""
         await self._session.objects(location.bucket)
         page, _, _ = await self._page(location, None, "", 1)
-        if not page or page[0].name != location.name:
-            raise no_object(location)
-        yield page
+        return page[0] if page and page[0].name == location.name else None
 
     async def tree(self, source: Location) -> Pages:
         """The pages of all that is below `source`: of `photos` not `photos2/x`, nor `photos`.
