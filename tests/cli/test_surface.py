@@ -21,8 +21,14 @@ from sealift.keys import CustomerKey
 README = Path(__file__).parents[2] / "README.md"
 GROUP = typer.main.get_command(app)
 COMMANDS = sorted(GROUP.commands)  # type: ignore[attr-defined]
+SUBCOMMANDS = [
+    (name, inner)
+    for name in COMMANDS
+    for inner in getattr(GROUP.commands[name], "commands", ())  # type: ignore[attr-defined]
+]
 SHARED = [
-    "--endpoint-url", "--profile", "--region", "--ca-bundle", "--env-file", "--key-file", "--quiet",
+    "--endpoint-url", "--profile", "--region", "--ca-bundle", "--env-file", "--key-file",
+    "--key-dir", "--key-command", "--config", "--quiet",
     "--json", "--no-progress", "--log-level", "--concurrency", "-j", "--part-size", "--memory",
     "--max-bandwidth",
 ]  # fmt: skip
@@ -73,11 +79,31 @@ def test_help_of_every_command(run: Callable[..., Ended], command: str) -> None:
         assert option in ended.stdout
 
 
+@pytest.mark.parametrize("words", SUBCOMMANDS, ids=" ".join)
+def test_help_of_every_subcommand(run: Callable[..., Ended], words: tuple[str, ...]) -> None:
+    ended = run(*words, "--help")
+    assert (ended.status, ended.stderr) == (0, "")
+    assert f"Usage: sealift {' '.join(words)}" in ended.stdout
+    for option in SHARED:
+        assert option in ended.stdout
+
+
+def test_shared_options_go_anywhere_before_and_after_subcommands(
+    run: Callable[..., Ended],
+) -> None:
+    words = ["key", "list"]
+    for place in range(3):
+        line = [*words[:place], "--config", "missing", *words[place:]]
+        assert "there is no file missing; check --config" in run(*line).stderr
+
+
 def test_every_parameter_has_a_help() -> None:
-    for command in GROUP.commands.values():  # type: ignore[attr-defined]
+    commands = list(GROUP.commands.values())  # type: ignore[attr-defined]
+    for command in commands:
         assert command.help
         for parameter in command.params:
             assert getattr(parameter, "help", None), f"{command.name} {parameter.name}"
+        commands += getattr(command, "commands", {}).values()
 
 
 def test_help_shows_the_defaults(run: Callable[..., Ended]) -> None:
@@ -111,7 +137,8 @@ def test_help_in_a_process_of_its_own(run_process: Callable[..., Ended]) -> None
 
 VALUES = {
     "endpoint_url": "https://e", "profile": "p", "region": "r", "ca_bundle": "c", "env_file": "e",
-    "key_file": "k", "quiet": True, "json": True, "no_progress": True, "log_level": "info",
+    "key_file": "k", "key_dir": "d", "key_command": "c", "config": "f",
+    "quiet": True, "json": True, "no_progress": True, "log_level": "info",
     "concurrency": 7, "part_size": "6MiB", "memory": "1GiB", "max_bandwidth": "1MiB",
 }  # fmt: skip
 
