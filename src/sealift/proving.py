@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from sealift.encryption import ServerSide, told_in
-from sealift.errors import NotSealedError, ReplyError, WrongCustomerKeyError
+from sealift.errors import NotSealedError, ReplyError, UnsealedError, WrongCustomerKeyError
 from sealift.findings import Finding, Noticed
 from sealift.keyfinder import KeyFinder, Sealed, Sealing
 from sealift.keyring import Keyring
@@ -102,7 +102,11 @@ class Prover:
         tried = {UNSEALED}
         for key_id in self._first(expected, self._finder.guess(name, recorded)):
             tried.add(key_id)
-            if await self._opens(name, size, key_id):
+            try:
+                fits = await self._opens(name, size, key_id)
+            except (UnsealedError, NotSealedError):
+                return _judged(Sealed(Sealing.NONE, UNSEALED), expected, noticed)
+            if fits:
                 self._finder.note_fit(key_id)
                 return _judged(Sealed(Sealing.KEY, key_id), expected, noticed)
         found = await self._finder.find(name, size, recorded, tried)
@@ -126,10 +130,15 @@ class Prover:
         return _Open(told_in(received.head.headers))
 
     async def _opens(self, name: str, size: int, key_id: str) -> bool:
-        """Whether a GET under a key is answered, with the echo of it."""
+        """Whether a GET under a key is answered, with the echo of it.
+
+        UnsealedError and NotSealedError where the object needs no key.
+        """
         try:
             await self._get(name, size, key_id)
-        except (WrongCustomerKeyError, NotSealedError):
+        except UnsealedError:
+            raise
+        except WrongCustomerKeyError:
             return False
         except ReplyError as error:
             if error.code == "AccessDenied":  # AWS, to another key than the object's
@@ -223,8 +232,12 @@ def _judged(found: Sealed, expected: Sequence[str], noticed: list[Noticed]) -> P
                 text = f"it is under the customer key {key_id}, not {' or '.join(expected)}"
                 noticed.append(Noticed(Finding.UNEXPECTED_KEY, text))
             return Proof(key_id, tuple(noticed))
-        case Sealing.NONE:  # another one stands there since it was refused
-            return _unsealed(None)
+        case Sealing.NONE if noticed:  # no other reason is known why it was denied without a key
+            text = "it is under no customer key, as the answer to a GET with one says"
+            return Proof(UNSEALED, (*noticed, Noticed(Finding.UNENCRYPTED, text)))
+        case Sealing.NONE:
+            text = "it was refused without a key, and answered without the echo of one"
+            return Proof(None, (Noticed(Finding.NOT_PROVEN, text),))
         case _:
             return Proof(None, (*noticed, hidden(found)))
 

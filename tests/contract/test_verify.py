@@ -22,10 +22,10 @@ FILES = {
     "a": b"some bytes",
     "d/deep/b": noise(70_000, 1),
     "d/empty": b"",
-    "parts": noise(2 * PART_SIZE + 3, 2),
     "odd/%41 +&'\"<>\\*?é\u202e\x01": b"odd",
     "odd/line\nfeed": b"odd too",
 }
+PARTS = noise(PART_SIZE + 3, 2)
 SEALED = VerifyOptions(is_sealed=True)
 DEEP = VerifyOptions(is_deep=True)
 BOTH = VerifyOptions(is_sealed=True, is_deep=True)
@@ -77,6 +77,14 @@ def tree(site: Site) -> Path:
     return root
 
 
+@pytest.fixture
+def parts(site: Site, tree: Path) -> Path:
+    """With an object of parts, too."""
+    (tree / "parts").write_bytes(PARTS)
+    assert site.copy(tree / "parts", site.uri("p/parts")).failed == {}
+    return tree
+
+
 @pytest.mark.parametrize("options", [None, SEALED, DEEP, BOTH])
 def test_equal_sides_are_verified(site: Site, tree: Path, options: VerifyOptions | None) -> None:
     before = read_tree(tree)
@@ -93,41 +101,58 @@ def test_equal_sides_are_verified(site: Site, tree: Path, options: VerifyOptions
     assert read_tree(tree) == before
 
 
-@pytest.mark.parametrize("name", ["a", "d/deep/b", "parts"])
-@pytest.mark.parametrize("options", [None, DEEP])
-def test_a_flipped_byte_of_same_size_and_time_is_found(
-    site: Site, tree: Path, name: str, options: VerifyOptions | None
+def test_an_object_of_parts_is_verified_by_its_checksum_and_by_ranges(
+    site: Site, parts: Path
 ) -> None:
-    path = tree / name
-    facts = path.stat()
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
-    os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
-
-    report, record = verified(site, tree, options)
-
-    assert findings(record) == {name: ["content-differs"]}
-    assert_agree(report, record)
-    assert report.names == {Finding.CONTENT: [f"p/{name}"]}
-
-
-@pytest.mark.parametrize("name", ["a", "parts"])
-def test_an_object_of_other_bytes_is_found_by_reading_it(
-    site: Site, tree: Path, name: str
-) -> None:
-    site.boto_put(f"p/{name}", bytes(len(FILES[name])))
-    report, record = verified(site, tree)
-    assert findings(record) == {name: ["content-differs"]}
-    assert_agree(report, record)
-
-
-@pytest.mark.parametrize("name", ["a", "parts"])
-def test_an_object_without_a_checksum_is_read(site: Site, tree: Path, name: str) -> None:
-    site.boto_put(f"p/{name}", FILES[name])
-    report, record = verified(site, tree)
+    for options, how in ((None, How.CHECKSUM), (BOTH, How.READING)):
+        report, record = verified(site, parts, options)
+        assert findings(record) == {}
+        assert report.content == {how: len(FILES) + 1}
+        (job,) = [event.job for event in record.done if event.job.path == "parts"]
+        assert job.moved == job.size
+    site.boto_put("p/parts", PARTS)  # without a checksum
+    report, record = verified(site, parts)
     assert findings(record) == {}
     assert report.content[How.READING] == 1
+
+
+@pytest.mark.parametrize("options", [None, DEEP])
+def test_a_flipped_byte_of_same_size_and_time_is_found(
+    site: Site, parts: Path, options: VerifyOptions | None
+) -> None:
+    names = ["a", "d/deep/b", "parts"]
+    for name in names:
+        path = parts / name
+        facts = path.stat()
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+        os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+
+    report, record = verified(site, parts, options)
+
+    assert findings(record) == {name: ["content-differs"] for name in names}
+    assert_agree(report, record)
+    assert sorted(report.names[Finding.CONTENT]) == [f"p/{name}" for name in names]
+
+
+def test_objects_of_other_bytes_are_found_by_reading_them(site: Site, parts: Path) -> None:
+    for name, content in (*FILES.items(), ("parts", PARTS)):
+        site.boto_put(f"p/{name}", bytes(len(content)))
+    report, record = verified(site, parts)
+    assert findings(record) == {
+        name: ["content-differs"] for name in (*FILES, "parts") if name != "d/empty"
+    }
+    assert_agree(report, record)
+    assert report.content == {How.READING: 1}, "the empty one has no other bytes"
+
+
+def test_objects_without_a_checksum_are_read(site: Site, tree: Path) -> None:
+    for name, content in FILES.items():
+        site.boto_put(f"p/{name}", content)
+    report, record = verified(site, tree)
+    assert findings(record) == {}
+    assert report.content == {How.READING: len(FILES)}
 
 
 def test_a_forged_checksum_is_found_where_the_bytes_are_right(site: Site, tree: Path) -> None:
@@ -240,14 +265,14 @@ def test_the_expected_key_can_be_named(site: Site, tree: Path) -> None:
 
 
 def test_one_file_against_one_object(site: Site, tree: Path) -> None:
-    report, record = verified(site, tree / "parts", BOTH, name="p/parts")
+    report, record = verified(site, tree / "d" / "deep" / "b", BOTH, name="p/d/deep/b")
     assert findings(record) == {}
     assert report.object_count == 1
     report, _ = verified(site, tree / "a", name="p/")
     assert report.object_count == 1
     assert report.is_verified
-    _, record = verified(site, tree / "a", name="p/parts")
-    assert findings(record) == {"parts": ["size-differs"]}
+    _, record = verified(site, tree / "a", name="p/d/deep/b")
+    assert findings(record) == {"d/deep/b": ["size-differs"]}
     _, record = verified(site, tree / "a", name="p/gone")
     assert findings(record) == {"gone": ["only-local"]}
     alone, _ = verified(site, None, SEALED, name="p/a")
@@ -306,7 +331,7 @@ def test_the_command_reports_and_touches_nothing(site: Site, tree: Path) -> None
     env = site.environment(XDG_STATE_HOME=str(state))
     good = site.cli("verify", "tree", site.uri("p"), "--sealed", env=env)
     assert good.status == 0, good.stderr
-    assert good.stdout.endswith("VERIFIED: 6 objects the same on both sides and sealed\n")
+    assert good.stdout.endswith("VERIFIED: 5 objects the same on both sides and sealed\n")
     assert not state.exists()
 
     site.boto_put("p/plain\x1b", b"bytes", {})
@@ -323,5 +348,5 @@ def test_the_command_reports_and_touches_nothing(site: Site, tree: Path) -> None
     assert [event["findings"] for event in events if event["event"] == "failed"] == [
         ["unencrypted"]
     ]
-    assert (report["event"], report["verified"], report["sealed_count"]) == ("report", False, 6)
+    assert (report["event"], report["verified"], report["sealed_count"]) == ("report", False, 5)
     assert report["names"] == {"unencrypted": ["p/plain\x1b"]}
