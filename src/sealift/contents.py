@@ -8,10 +8,11 @@ file, the object or what is stored with it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
+
+import anyio
 
 from sealift.comparing import FileReader, ObjectReader
 from sealift.errors import ObjectError, ReplyError
@@ -86,45 +87,32 @@ class Comparer:
         `key_id` is that, if it is known; `crc` is that of a small file. Raises ObjectError, also
         for the file, and HiddenError.
         """
-        async with self._file_crc(job, subject.path, crc) as file_crc:
+        reading: asyncio.Future[int] | None = None
+        if subject.path is not None and crc is None:  # meanwhile: it is large
+            counts = not self._is_deep
+            reading = asyncio.ensure_future(self._files.crc(subject.path, job, counts=counts))
+        try:
             seen, key_id = await self._look(keyed, job, subject, key_id)
             if seen.size != job.size:
                 return Judged(None, False, (differing_size(seen.size, job.size, subject),)), key_id
             if subject.is_line and job.version_id not in (None, seen.version_id):
                 return Judged(None, False, (_altered("has another version than"),)), key_id
-            known, read = await file_crc(), seen.crc
+            known = job.crc if subject.path is None else crc
+            if reading is not None:
+                known = await reading
+            read = seen.crc
             if read is None and self._must_read(subject, known, seen.stored):
                 assert seen.head is not None
                 job.moved = 0
                 objects = keyed.clients.under(key_id)
                 read = await self._objects.ranges(objects, job, seen.head)
+        finally:
+            if reading is not None:
+                await _end(reading)
         return judge(known, seen.stored, read, is_line=subject.is_line), key_id
 
     def _must_read(self, subject: Subject, known: int | None, stored: int | None) -> bool:
         return self._is_deep or (not subject.is_line and stored != known)
-
-    @asynccontextmanager
-    async def _file_crc(
-        self, job: Job, path: str | None, crc: int | None
-    ) -> AsyncIterator[Callable[[], Awaitable[int | None]]]:
-        """What tells the CRC to hold the object against; a large file is read meanwhile."""
-        reading: asyncio.Future[int] | None = None
-        if path is not None and crc is None:
-            counts = not self._is_deep
-            reading = asyncio.ensure_future(self._files.crc(path, job, counts=counts))
-        known = job.crc if path is None else crc
-
-        async def tell() -> int | None:
-            return known if reading is None else await reading
-
-        try:
-            yield tell
-        finally:
-            if reading is not None:
-                reading.cancel()
-                await asyncio.wait([reading])
-                if not reading.cancelled():
-                    reading.exception()  # seen, or of no interest any more
 
     async def _look(
         self, keyed: Keyed, job: Job, subject: Subject, key_id: str | None
@@ -144,6 +132,15 @@ class Comparer:
         if key_id is not None:
             return await ask(keyed.clients.under(key_id)), key_id
         return await _under_its_key(keyed, job, subject.recorded, ask)
+
+
+async def _end(reading: asyncio.Future[int]) -> None:
+    """Wait for what reads a file to be over, whatever came of it; nobody wants it any more."""
+    reading.cancel()
+    with anyio.CancelScope(shield=True):
+        await asyncio.wait([reading])
+    if not reading.cancelled():
+        reading.exception()
 
 
 async def _under_its_key(

@@ -64,7 +64,7 @@ def _content(report: VerifyReport) -> Iterator[tuple[str, str]]:
 
 def _sealing(report: VerifyReport) -> Iterator[tuple[str, str]]:
     if report.is_sealed:
-        proven = "refused without a key, answered with the echo of the right one"
+        proven = "refused without a key, echoed with the right one"
         yield "sealed", f"{report.sealed_count:,} ({proven})"
         if report.expected_key is not None:
             yield "expected", f"key {escape(report.expected_key)}"
