@@ -2,8 +2,9 @@
 
 A job that `expects` something sends If-Match or If-None-Match along (RFC 9110 section 13.1,
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html). What servers make of
-it differs: Ceph 16 takes an ETag without its quotes only, and overwrites all the same on Complete,
-so that LIST is asked before; others answer 501, and LIST is all there is.
+it differs: Ceph 16 takes an ETag without its quotes only, refuses also the right one in a versioned
+bucket, and overwrites all the same on Complete, so that LIST is asked before; others answer 501,
+and LIST is all there is.
 
 A write that was refused may have been made all the same: by an earlier attempt whose reply was
 lost. What stands there tells.
@@ -85,6 +86,14 @@ class Conditions:
         if (ABSENT if found is None else bare_etag(found.etag)) != job.expects:
             raise overtaken(job)
 
+    async def _is_as_expected(self, job: Job) -> bool:
+        """Whether LIST shows at the name of a refused write what the job expects there."""
+        try:
+            await self.check(job)
+        except OvertakenError:
+            return False
+        return True
+
     def are_unknown(self, error: ReplyError) -> bool:
         """Whether the server knows no conditions; then none are sent any more."""
         if error.status == 501:
@@ -98,6 +107,9 @@ class Conditions:
         """
         if self.are_unknown(error):
             await self.check(job)
+            return False
+        if job.expects != ABSENT and await self._is_as_expected(job):
+            job.expects = None
             return False
         if self.if_absent and error.attempts == 1:  # nothing of ours can be there
             raise overtaken(job)

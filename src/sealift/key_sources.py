@@ -102,7 +102,8 @@ class KeySources:
             )
         raise SettingsError(
             "there is no customer key",
-            hint=f"set {KEY_NAME} in .env, give --key-file, or make one: sealift key new",
+            hint=f"set {KEY_NAME} in .env, give --key-file, or make one: sealift key new; "
+            "--sse none, s3 or kms do without",
         )
 
     def key_directory(self) -> str:

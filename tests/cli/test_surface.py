@@ -30,7 +30,7 @@ SHARED = [
     "--endpoint-url", "--profile", "--region", "--ca-bundle", "--env-file", "--key-file",
     "--key-dir", "--key-command", "--config", "--quiet",
     "--json", "--no-progress", "--log-level", "--concurrency", "-j", "--part-size", "--memory",
-    "--max-bandwidth",
+    "--max-bandwidth", "--sse",
 ]  # fmt: skip
 
 
@@ -140,6 +140,7 @@ VALUES = {
     "key_file": "k", "key_dir": "d", "key_command": "c", "config": "f",
     "quiet": True, "json": True, "no_progress": True, "log_level": "info",
     "concurrency": 7, "part_size": "6MiB", "memory": "1GiB", "max_bandwidth": "1MiB",
+    "sse": "kms:k",
 }  # fmt: skip
 
 

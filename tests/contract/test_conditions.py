@@ -76,3 +76,17 @@ def test_sync_replaces_what_it_saw(site: Site) -> None:
         assert ended.status == 0, ended
         for size in (1000, PART_SIZE + 1):
             assert site.boto_get(f"x{size}") == noise(size + round_number, round_number)
+
+
+def test_a_sync_replaces_what_it_has_seen_in_a_versioned_bucket(site: Site) -> None:
+    """Where Ceph 16 refuses also the right ETag."""
+    site.boto.put_bucket_versioning(
+        Bucket=site.bucket, VersioningConfiguration={"Status": "Enabled"}
+    )
+    names = [f"{number:02}" for number in range(20)]
+    for content in (b"before", b"and after"):
+        make_tree(site.work / "tree", dict.fromkeys(names, content))
+        ended = site.cli("sync", "tree", site.uri("t"))
+        assert ended.status == 0, ended
+    for name in names:
+        assert site.boto_get(f"t/{name}") == b"and after"
