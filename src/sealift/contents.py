@@ -31,13 +31,15 @@ class Subject:
     """What the object of a job is held against: the file `path`, or, as `is_line`, a manifest.
 
     `recorded` is the key id that the catalogue or the manifest says; `noticed` is what was found
-    before the object was asked about. Without `compares` only its sealing is looked at.
+    before the object was asked about. Without `compares` only its sealing is looked at, of an older
+    version the `version_id`.
     """
 
     path: str | None = None
     is_line: bool = False
     compares: bool = True
     recorded: str | None = None
+    version_id: str | None = None
     noticed: list[Noticed] = field(default_factory=list)
 
 

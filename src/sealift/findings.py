@@ -70,11 +70,12 @@ class Noticed(NamedTuple):
     cause: Cause = Cause.PERMANENT
 
 
-def error_of(noticed: Sequence[Noticed]) -> VerifyError:
-    """All that was noticed of one object, as the error by which a run reports it."""
+def error_of(noticed: Sequence[Noticed], which: str = "") -> VerifyError:
+    """All that was noticed of one object, as the error by which a run reports it; `which` says of
+    what version, if it is an older one."""
     hints = dict.fromkeys(one.hint for one in noticed if one.hint)
     return VerifyError(
-        "; ".join(one.text for one in noticed),
+        which + "; ".join(one.text for one in noticed),
         tuple(dict.fromkeys(one.finding.value for one in noticed)),
         hint="; ".join(hints),
         cause=noticed[-1].cause,
@@ -87,12 +88,14 @@ class VerifyOptions:
 
     `is_sealed`: that no object can be read without its customer key, and which one that is; they
     should be under `key_id`, None: as rules, manifest, catalogue or the default key say. `is_deep`:
-    by reading all bytes of the objects, whatever checksums are stored with them.
+    by reading all bytes of the objects, whatever checksums are stored with them. `all_versions`:
+    with `is_sealed`, and nothing local, the older versions in a versioned bucket too.
     """
 
     is_sealed: bool = False
     is_deep: bool = False
     key_id: str | None = None
+    all_versions: bool = False
 
 
 @dataclass(slots=True)
@@ -115,6 +118,7 @@ class VerifyReport:
     is_sealed: bool = False
     is_deep: bool = False
     expected_key: str | None = None
+    all_versions: bool = False
     rules: tuple[tuple[bool, str], ...] = ()
     object_count: int = 0
     object_size: int = 0
@@ -170,6 +174,7 @@ class VerifyReport:
             "sealed": self.is_sealed,
             "deep": self.is_deep,
             "expected_key": self.expected_key,
+            "all_versions": self.all_versions,
             "rules": [["include" if take else "exclude", glob] for take, glob in self.rules],
             "object_count": self.object_count,
             "object_size": self.object_size,

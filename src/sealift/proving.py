@@ -19,7 +19,7 @@ from sealift.keyring import Keyring
 from sealift.model import UNSEALED, ByteRange
 from sealift.retry import Retrier
 from sealift.wire.bucket import BucketClient, HeadFacts
-from sealift.wire.operations import Received
+from sealift.wire.http1 import Head
 
 # What servers answer when a key is wanted, in words of their own (measured: Ceph the second).
 _KEY_WANTED = ("InvalidRequest", "InvalidArgument")
@@ -65,6 +65,14 @@ class _Open(NamedTuple):
     told: ServerSide | None
 
 
+class _Which(NamedTuple):
+    """An object of `size` bytes: what stands there, or one of its older versions."""
+
+    name: str
+    size: int
+    version_id: str | None
+
+
 class _Archived(Exception):  # noqa: N818 - a way to go, no fault
     """GET cannot tell."""
 
@@ -81,35 +89,47 @@ class Prover:
         self._triable = triable
 
     async def prove(
-        self, name: str, size: int, expected: Sequence[str], recorded: str | None
+        self,
+        name: str,
+        size: int,
+        expected: Sequence[str],
+        recorded: str | None,
+        version_id: str | None = None,
     ) -> Proof:
         """Ask about the object `name` of `size` bytes, which should be under a key `expected`.
 
-        Without one any key at hand is as good. ObjectError for what is no matter of keys.
+        Without one any key at hand is as good. `version_id` is that of an older version. Raises
+        ObjectError for what is no matter of keys.
         """
+        which = _Which(name, size, version_id)
         try:
-            return await self._prove(name, size, expected, recorded)
+            return await self._prove(which, expected, recorded)
         except _Archived:
+            if version_id is not None:
+                return Proof(None, (hidden_in_archive(),))
             return await self._prove_archived(name, expected)
 
-    async def _prove(
-        self, name: str, size: int, expected: Sequence[str], recorded: str | None
-    ) -> Proof:
-        plain = await self._open(name, size)
+    async def _prove(self, which: _Which, expected: Sequence[str], recorded: str | None) -> Proof:
+        plain = await self._open(which)
         if isinstance(plain, _Open):
             return _unsealed(plain.told)
         noticed = [] if plain is None else [plain]
         tried = {UNSEALED}
-        for key_id in self._first(expected, self._finder.guess(name, recorded)):
+        likely = [*self._first(expected, self._finder.guess(which.name, recorded))]
+        if which.version_id is not None:  # the finder knows of current ones only
+            likely = [*dict.fromkeys([*likely, *self._triable])]
+        for key_id in likely:
             tried.add(key_id)
             try:
-                fits = await self._opens(name, size, key_id)
+                fits = await self._opens(which, key_id)
             except (UnsealedError, NotSealedError):
                 return _judged(Sealed(Sealing.NONE, UNSEALED), expected, noticed)
             if fits:
                 self._finder.note_fit(key_id)
                 return _judged(Sealed(Sealing.KEY, key_id), expected, noticed)
-        found = await self._finder.find(name, size, recorded, tried)
+        found = Sealed(Sealing.UNKNOWN, None)
+        if which.version_id is None:
+            found = await self._finder.find(which.name, which.size, recorded, tried)
         if found.sealing is Sealing.ARCHIVED:
             raise _Archived
         missing = [key_id for key_id in expected if not self._clients.has(key_id)]
@@ -117,25 +137,25 @@ class Prover:
             found = Sealed(Sealing.MISSING, missing[0])
         return _judged(found, expected, noticed)
 
-    async def _open(self, name: str, size: int) -> _Open | Noticed | None:
+    async def _open(self, which: _Which) -> _Open | Noticed | None:
         """A GET without a key: None when it was refused for want of the key."""
         try:
-            received = await self._get(name, size, UNSEALED)
+            head = await self._get(which, UNSEALED)
         except WrongCustomerKeyError:
             return None
         except ReplyError as error:
             if error.status == 400 and error.code in _KEY_WANTED:
                 return None
             return _denied(error)
-        return _Open(told_in(received.head.headers))
+        return _Open(told_in(head.headers))
 
-    async def _opens(self, name: str, size: int, key_id: str) -> bool:
+    async def _opens(self, which: _Which, key_id: str) -> bool:
         """Whether a GET under a key is answered, with the echo of it.
 
         UnsealedError and NotSealedError where the object needs no key.
         """
         try:
-            await self._get(name, size, key_id)
+            await self._get(which, key_id)
         except UnsealedError:
             raise
         except WrongCustomerKeyError:
@@ -146,12 +166,14 @@ class Prover:
             raise
         return True
 
-    async def _get(self, name: str, size: int, key_id: str) -> Received:
-        span = ByteRange(0, 1) if size else None
-        room = memoryview(bytearray(1))
-        get = self._clients.under(key_id).get_object
+    async def _get(self, which: _Which, key_id: str) -> Head:
+        name, size, version_id = which
+        objects, run = self._clients.under(key_id), self._retrier.run
         try:
-            return await self._retrier.run(name, get, name, room, span, None, None)
+            if version_id is not None:
+                return await run(name, objects.peek_version, name, version_id, size)
+            span, room = ByteRange(0, 1) if size else None, memoryview(bytearray(1))
+            return (await run(name, objects.get_object, name, room, span, None, None)).head
         except ReplyError as error:
             if error.code == _ARCHIVED:
                 raise _Archived from None
@@ -169,7 +191,8 @@ class Prover:
         try:
             head = await self._head(name, UNSEALED)
         except ReplyError as error:
-            if error.status != 400 or error.code:
+            # What a HEAD meant that was refused by 400 is asked by GET: archived, as before.
+            if error.code != _ARCHIVED and (error.status != 400 or error.code):
                 noticed.append(_denied(error))
         else:
             return _unsealed(head.encryption)

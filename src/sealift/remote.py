@@ -15,6 +15,7 @@ from sealift.plan import check_name, prefix_names
 from sealift.session import Session
 from sealift.wire.bucket import HeadFacts
 from sealift.wire.listing import Page
+from sealift.wire.versions import Version, VersionPage
 
 # Seconds: a page that takes longer waits for the server or the line more than for this machine,
 # which reads one in 6 ms.
@@ -110,6 +111,23 @@ class Remote:
             yield page
         if is_empty:
             raise UsageError(f"there is nothing below {source}", hint="look with: sealift ls")
+
+    async def versions(self, prefix: Location) -> AsyncIterator[list[Version]]:
+        """All versions of all names that start with `prefix`, in pages."""
+        objects = await self._session.objects(prefix.bucket)
+        following: tuple[str, str] | None = None
+        while True:
+            page: VersionPage = await self._session.retrier.run(
+                str(prefix), objects.list_versions, prefix.name, following
+            )
+            if not all(found.name.startswith(prefix.name) for found in page.versions):
+                raise IntegrityError(f"the listing of {prefix} names objects outside of it")
+            yield page.versions
+            if page.following is None:
+                return
+            if following is not None and page.following == following:
+                raise _endless(prefix)
+            following = page.following
 
     async def pages(
         self, prefix: Location, cuts: Callable[[], Awaitable[list[str]]] | None = None

@@ -82,6 +82,7 @@ class Verification:
         """A directory or file against what is there; None: only what is there."""
         if local is None:
             return await self._verify_alone(remote)
+        self._check_versions()
         try:
             size = await self._disk.run(file_size, local)
             self._report.local = await self._disk.run(os.path.abspath, local)
@@ -96,9 +97,16 @@ class Verification:
 
     async def manifest(self, path: str) -> VerifyReport:
         """The objects of a manifest."""
+        self._check_versions()
         bucket = await self._disk.run(manifest_bucket, path)
         self._report.manifest = await self._disk.run(os.path.abspath, path)
         return await self._run(self._lines(path), Location(bucket))
+
+    def _check_versions(self) -> None:
+        if self._options.all_versions:
+            raise UsageError(
+                "older versions are compared with nothing", hint="look at URI --sealed alone"
+            )
 
     async def _verify_alone(self, remote: Location) -> VerifyReport:
         if not self._options.is_sealed or self._options.is_deep:
@@ -106,6 +114,8 @@ class Verification:
                 "there is nothing to compare with",
                 hint="name a directory too, or look at the sealing alone by --sealed",
             )
+        if self._options.all_versions:
+            return await self._run(self._versions(remote), remote)
         pages, _ = await self._remote.find(remote)
         if pages is None:
             return await self._run(self._alone(remote, self._remote.only(remote)), remote)
@@ -117,6 +127,7 @@ class Verification:
         report.remote, report.version = str(remote), __version__
         report.is_sealed, report.is_deep = options.is_sealed, options.is_deep
         report.expected_key, report.rules = options.key_id, self._tree.rules
+        report.all_versions = options.all_versions
         report.began, began = time.time(), time.monotonic()
         self._reporter.emit(Verifying())
         report.endpoint = (await self._remote.scope(remote.bucket)).rsplit("/", 1)[0]
@@ -187,6 +198,26 @@ class Verification:
                     for one in some
                 ]
             )
+        self._reporter.emit(PlanComplete())
+
+    async def _versions(self, remote: Location) -> Plan:
+        """All versions of an object, or of what is below a prefix."""
+        prefix, _ = prefix_names(remote)
+        chosen, cut = Filter(self._tree.rules), len(prefix.name)
+        async for page in self._remote.versions(remote):
+            jobs = []
+            for one in page:
+                is_below = one.name.startswith(prefix.name)
+                if one.name != remote.name and not (is_below and chosen.takes(one.name[cut:])):
+                    continue
+                version_id = None if one.is_latest else one.version_id
+                subject = Subject(compares=False, version_id=version_id)
+                place = Location(remote.bucket, one.name)
+                job = Job(Direction.VERIFY, place, one.name, one.size, version_id=one.version_id)
+                self._report.note_object(one.size)
+                self._subjects[job] = subject
+                jobs.append(job)
+            yield self._planned(jobs)
         self._reporter.emit(PlanComplete())
 
     async def _lines(self, path: str) -> Plan:

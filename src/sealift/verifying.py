@@ -52,8 +52,8 @@ class Verifier:
                 noticed.append(_noticed(error, subject))
             self._sight.note_done()
             if noticed:
-                self._report.note(job.location.name, noticed)
-                settle(job, error_of(noticed))
+                self._report.note(_name(job, subject), noticed)
+                settle(job, error_of(noticed, _version(subject)))
             else:
                 settle(job, checked)
 
@@ -80,7 +80,7 @@ class Verifier:
         if self._options.is_sealed:
             expected = self._expected(job.location, subject)
             proof = await keyed.prover.prove(
-                job.location.name, job.size, expected, subject.recorded
+                job.location.name, job.size, expected, subject.recorded, subject.version_id
             )
             noticed += proof.noticed
             key_id = proof.key_id
@@ -118,6 +118,14 @@ class Verifier:
             return [rule]
         default = self._keyring.default
         return list(dict.fromkeys([*([] if default is None else [default.key_id]), *recorded]))
+
+
+def _version(subject: Subject) -> str:
+    return "" if subject.version_id is None else f"version {subject.version_id}: "
+
+
+def _name(job: Job, subject: Subject) -> str:
+    return job.location.name + (f"?versionId={subject.version_id}" if subject.version_id else "")
 
 
 def _noticed(error: ObjectError, subject: Subject) -> Noticed:

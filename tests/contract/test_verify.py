@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 from pathlib import Path
@@ -324,29 +323,3 @@ def test_what_cannot_be_meant_is_told(site: Site, tree: Path) -> None:
     (site.work / "void").mkdir()
     with pytest.raises(UsageError, match="nothing to verify"):
         verified(site, site.work / "void", name="nothing")
-
-
-def test_the_command_reports_and_touches_nothing(site: Site, tree: Path) -> None:
-    state = site.work / "state"
-    env = site.environment(XDG_STATE_HOME=str(state))
-    good = site.cli("verify", "tree", site.uri("p"), "--sealed", env=env)
-    assert good.status == 0, good.stderr
-    assert good.stdout.endswith("VERIFIED: 5 objects the same on both sides and sealed\n")
-    assert not state.exists()
-
-    site.boto_put("p/plain\x1b", b"bytes", {})
-    bad = site.cli("verify", "tree", site.uri("p"), "--sealed", env=env)
-    assert bad.status == 1
-    assert bad.stdout.endswith("NOT VERIFIED: 1 only-remote, 1 unencrypted\n")
-    assert "plain\\x1b" in bad.stdout
-    assert "\x1b" not in bad.stdout + bad.stderr
-
-    told = site.cli("verify", site.uri("p"), "--sealed", "--json", env=env)
-    assert (told.status, told.stderr) == (1, "")
-    *events, report, summary = map(json.loads, told.stdout.splitlines())
-    assert summary["event"] == "summary"
-    assert [event["findings"] for event in events if event["event"] == "failed"] == [
-        ["unencrypted"]
-    ]
-    assert (report["event"], report["verified"], report["sealed_count"]) == ("report", False, 5)
-    assert report["names"] == {"unencrypted": ["p/plain\x1b"]}

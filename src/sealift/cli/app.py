@@ -169,6 +169,10 @@ def verify(
         str | None,
         typer.Option("--key", metavar="ID", help="The key that --sealed expects, at hand too."),
     ] = None,
+    all_versions: Annotated[
+        bool,
+        typer.Option("--all-versions", help="Of URI --sealed alone: older versions, too."),
+    ] = False,
     manifest: Annotated[
         str | None,
         typer.Option(
@@ -181,8 +185,10 @@ def verify(
     Prints a report; exit code 0 says that all is as it should be.
     """
     from sealift.cli.verifying import verify
+    from sealift.findings import VerifyOptions
 
-    verify(shared, local, uri, chosen, manifest=manifest, sealed=sealed, deep=deep, key=key)
+    options = VerifyOptions(sealed, deep, key, all_versions)
+    verify(shared, local, uri, chosen, options, manifest=manifest)
 
 
 @app.command()

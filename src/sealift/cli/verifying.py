@@ -19,18 +19,15 @@ def verify(
     local: str | None,
     uri: str | None,
     chosen: Chosen,
+    options: VerifyOptions,
     *,
     manifest: str | None,
-    sealed: bool,
-    deep: bool,
-    key: str | None,
 ) -> NoReturn:
     """Prove that both sides have the same content, and how it is sealed."""
     with usage_checked(shared) as settings:
         place, remote = _sides(local, uri, manifest)
-        if key is not None and not sealed:
-            raise UsageError("--key is about --sealed", hint="add --sealed")
-        options = VerifyOptions(is_sealed=sealed, is_deep=deep, key_id=key)
+        if (options.key_id is not None or options.all_versions) and not options.is_sealed:
+            raise UsageError("--key and --all-versions are about --sealed", hint="add --sealed")
         tree = chosen.options()
     report: list[str] = []
 

@@ -46,6 +46,8 @@ def _what(report: VerifyReport) -> Iterator[tuple[str, str]]:
     for take, glob in report.rules:
         yield "rule", f"{'include' if take else 'exclude'} {escape(glob)}"
     yield "objects", f"{count(report.object_count, 'object')}, {size(report.object_size)}"
+    if report.is_sealed:
+        yield "versions", "all" if report.all_versions else "the current ones"
     for reason, n in report.skipped.items():
         yield "left out", f"{n:,} {escape(reason)}"
 

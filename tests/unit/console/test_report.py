@@ -37,6 +37,7 @@ def test_all_is_well() -> None:
         "  local             /home/me/t",
         "  rule              exclude *.tmp",
         "  objects           1,200 objects, 1.2 MiB",
+        "  versions          the current ones",
         "  left out          1 symbolic link",
         "  same content      1,200 (stored checksum compared 1,200)",
         "  size differs      0",
