@@ -4,7 +4,9 @@ Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.h
 
     ListVersionsResult   IsTruncated, NextKeyMarker, NextVersionIdMarker, EncodingType
       Version            Key, VersionId, IsLatest, Size
-      DeleteMarker       holds nothing, and is passed over like all that is not named above
+      DeleteMarker       Key; it holds nothing
+
+What is not named above is passed over.
 """
 
 from __future__ import annotations
@@ -39,16 +41,22 @@ class VersionPage(NamedTuple):
 def parse_versions(body: bytes | memoryview) -> VersionPage:
     """The page in `body`. Raises ProtocolError where there is none."""
     rows: list[Fields] = []
-    head = read_repaired(OPERATION, body, "ListVersionsResult", {"Version": rows})
+    markers: list[Fields] = []
+    groups = {"Version": rows, "DeleteMarker": markers}
+    head = read_repaired(OPERATION, body, "ListVersionsResult", groups)
     decode = unquote_plus if head.get("EncodingType") == "url" else str
     truncated = head.get("IsTruncated", "").lower()
     if truncated not in ("true", "false"):
         raise malformed(OPERATION, "does not say whether it is the last page")
     following = None
     if truncated == "true":
-        following = decode(head.get("NextKeyMarker", "")), head.get("NextVersionIdMarker", "")
-        if not following[0]:
+        last = max((decode(row.get("Key", "")) for row in [*rows, *markers]), default="")
+        name = head.get("NextKeyMarker", "")
+        if name != last:  # Ceph 16 does not encode it
+            name = decode(name)
+        if not name:
             raise malformed(OPERATION, "gives no next page, and is not the last one")
+        following = name, head.get("NextVersionIdMarker", "")
     try:
         versions = [
             Version(
