@@ -11,9 +11,10 @@ import mmap
 
 from sealift.errors import Cause, IntegrityError, ProtocolError, UnsafeNameError
 from sealift.model import MiB
+from sealift.wire.failures import error_of
 from sealift.wire.http1 import Head
 from sealift.wire.listing import Page, parse_page
-from sealift.wire.operations import ObjectClient, error_of
+from sealift.wire.operations import ObjectClient
 from sealift.wire.sigv4 import query_string
 from sealift.wire.versions import OPERATION, VersionPage, parse_versions
 
@@ -57,7 +58,7 @@ class ListingClient(ObjectClient):
         room = page_room()
         reply = await self._pool.exchange("GET", request, None, room)
         if reply.error_body is not None:
-            raise error_of("ListObjectsV2", reply, sealed=False)
+            raise error_of("ListObjectsV2", reply, {})
         if reply.too_long:
             raise ProtocolError(
                 f"ListObjectsV2: a page of more than {MAX_PAGE_SIZE} bytes", cause=Cause.PERMANENT
@@ -88,7 +89,7 @@ class ListingClient(ObjectClient):
         room = page_room()
         reply = await self._pool.exchange("GET", request, None, room)
         if reply.error_body is not None:
-            raise error_of(OPERATION, reply, sealed=False)
+            raise error_of(OPERATION, reply, {})
         if reply.too_long:
             raise ProtocolError(
                 f"{OPERATION}: a page of more than {MAX_PAGE_SIZE} bytes", cause=Cause.PERMANENT
@@ -105,7 +106,7 @@ class ListingClient(ObjectClient):
         request = self._request("GET", self._path(name), query, headers, None)
         reply = await self._pool.exchange("GET", request, None, memoryview(bytearray(1)))
         if reply.error_body is not None:
-            raise error_of("GetObject", reply, sealed=bool(self._seal))
+            raise error_of("GetObject", reply, self._seal)
         self._check_echo("GetObject", reply.head)
         return reply.head
 
