@@ -43,9 +43,10 @@ class Inquiry:
 
     async def explained(self, error: ReplyError, name: str) -> ReplyError:
         """`error`, of a request about the object `name`, with the cause as far as it is known."""
-        seen = Evidence(
-            error.operation, error.status, error.code, error.text, error.sealed, self._bucket
-        )
+        seen = Evidence(error.operation, error.status, error.code, error.text, error.sealed)
+        told = judge(seen)
+        besides = error.hint.removeprefix(told.hint) if told is not None else ""
+        seen = replace(seen, bucket=self._bucket)
         if error.denial is Denial.UNKNOWN:
             async with self._asking:
                 with anyio.move_on_after(TIME_LIMIT):
@@ -57,7 +58,7 @@ class Inquiry:
         if verdict.denial is Denial.WRONG_KEY and error.denial is Denial.UNKNOWN:
             error = _as_wrong_key(error)
         if error.denial is not Denial.WRONG_KEY:  # which replies know more of
-            error.hint = verdict.hint
+            error.hint = verdict.hint + besides
         error.denial = verdict.denial
         return error
 

@@ -33,7 +33,7 @@ from sealift.files.disk import Disk
 from sealift.files.walk import FileEntry, Passed, file_size, ignore_lines
 from sealift.filters import Filter
 from sealift.findings import Finding, Noticed, VerifyOptions, VerifyReport, error_of
-from sealift.keyed import Move
+from sealift.keyed import Move, Plan
 from sealift.manifest import manifest_bucket
 from sealift.merge import Side, merge
 from sealift.model import UNSEALED, Direction, Job, Known, Location, RemoteObject, bare_etag
@@ -42,7 +42,7 @@ from sealift.plan import contents, file_location, is_marker, prefix_names
 from sealift.planning import Planner
 from sealift.remote import Pages, Remote
 from sealift.resources import Sight
-from sealift.runner import Plan, Runner
+from sealift.runner import Runner
 from sealift.verifying import Verifier
 
 

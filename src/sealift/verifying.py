@@ -88,12 +88,14 @@ class Verifier:
                 self._report.sealed_count += 1
             if key_id is None:
                 return False
+            job.key_id = key_id
             self._report.note_key(key_id)
         if not subject.compares:
             return False
         if isinstance(crc, ObjectError):
             raise crc
         judged, found_id = await self._comparer.compare(keyed, job, subject, key_id, crc)
+        job.key_id = found_id
         if key_id is None:
             self._report.note_key(found_id)
         noticed += judged.noticed

@@ -51,7 +51,12 @@ def put(
     execute(shared, settings, command, heading=heading, tag_key_id=tag_key_id)
 
 
-def get(shared: Shared, uri: str | None = None, dest: str | None = None) -> NoReturn:
+def get(
+    shared: Shared,
+    uri: str | None = None,
+    dest: str | None = None,
+    allow_unsealed: bool = False,
+) -> NoReturn:
     """Download one object and print where it is."""
     with usage_checked(shared) as settings:
         if uri:
@@ -63,7 +68,15 @@ def get(shared: Shared, uri: str | None = None, dest: str | None = None) -> NoRe
     async def command(engine: Engine) -> None:
         paths.append(await engine.get(location, dest))
 
-    execute(shared, settings, command, heading=f"get {location}", answer=paths)
+    execute(
+        shared,
+        settings,
+        command,
+        heading=f"get {location}",
+        answer=paths,
+        allow_unsealed=allow_unsealed,
+        writes=False,
+    )
 
 
 def cp(
@@ -73,6 +86,7 @@ def cp(
     tree: Tree = _WHOLE,
     side: SourceSide = SAME_SIDE,
     if_absent: bool = False,
+    allow_unsealed: bool = False,
     tag_key_id: bool = False,
 ) -> NoReturn:
     """Copy a file, tree, object or prefix, up, down or across."""
@@ -83,8 +97,16 @@ def cp(
     async def command(engine: Engine) -> None:
         await engine.copy(src, dst, options)
 
-    heading = f"cp {src} to {dst}"
-    execute(shared, settings, command, heading=heading, source=source, tag_key_id=tag_key_id)
+    execute(
+        shared,
+        settings,
+        command,
+        heading=f"cp {src} to {dst}",
+        source=source,
+        allow_unsealed=allow_unsealed,
+        writes=_writes(dst),
+        tag_key_id=tag_key_id,
+    )
 
 
 def restore(
@@ -94,6 +116,7 @@ def restore(
     names: Naming = Naming.KEEP,
     tree: Tree = _WHOLE,
     resume: bool = True,
+    allow_unsealed: bool = False,
 ) -> NoReturn:
     """Bring back everything under a prefix."""
     with usage_checked(shared) as settings:
@@ -102,7 +125,14 @@ def restore(
     async def command(engine: Engine) -> None:
         await engine.restore(location, dest, names, tree.options(), resume=resume)
 
-    execute(shared, settings, command, heading=f"restore {location} to {dest}")
+    execute(
+        shared,
+        settings,
+        command,
+        heading=f"restore {location} to {dest}",
+        allow_unsealed=allow_unsealed,
+        writes=False,
+    )
 
 
 def sync(
@@ -112,6 +142,7 @@ def sync(
     tree: Tree = _WHOLE,
     syncing: Syncing = _SYNCING,
     side: SourceSide = SAME_SIDE,
+    allow_unsealed: bool = False,
     tag_key_id: bool = False,
 ) -> NoReturn:
     """Move what differs, up, down or across."""
@@ -130,6 +161,8 @@ def sync(
         heading=f"{doing} {src} to {dst}",
         dry_run=options.dry_run,
         source=source,
+        allow_unsealed=allow_unsealed,
+        writes=_writes(dst),
         tag_key_id=tag_key_id,
     )
 
@@ -156,7 +189,7 @@ def ls(
     execute_quietly(shared, settings, command, sealed=False)
 
 
-def stat(shared: Shared, uri: str | None = None) -> NoReturn:
+def stat(shared: Shared, uri: str | None = None, allow_unsealed: bool = False) -> NoReturn:
     """Show an object's size, ETag, key id and checksum."""
     from sealift.cli.listing import print_stat
 
@@ -169,10 +202,10 @@ def stat(shared: Shared, uri: str | None = None) -> NoReturn:
     async def command(engine: Engine) -> None:
         await print_stat(engine, location, as_json=shared.json)
 
-    execute_quietly(shared, settings, command)
+    execute_quietly(shared, settings, command, allow_unsealed=allow_unsealed, writes=False)
 
 
-def cat(shared: Shared, uri: str | None = None) -> NoReturn:
+def cat(shared: Shared, uri: str | None = None, allow_unsealed: bool = False) -> NoReturn:
     """Write the bytes of an object to stdout."""
     with usage_checked(shared) as settings:
         if uri:
@@ -183,7 +216,7 @@ def cat(shared: Shared, uri: str | None = None) -> NoReturn:
     async def command(engine: Engine) -> None:
         await engine.read(location, sys.stdout.fileno())
 
-    execute_quietly(shared, settings, command)
+    execute_quietly(shared, settings, command, allow_unsealed=allow_unsealed, writes=False)
 
 
 def rm(
@@ -272,6 +305,10 @@ def clean(shared: Shared, token: str | None = None, older_than: str = "0s") -> N
         lambda engine: unfinished.clean(engine, token, age, as_json=shared.json),
         sealed=False,
     )
+
+
+def _writes(destination: str) -> bool:
+    return destination.startswith("s3://")
 
 
 COMMANDS: dict[str, Callable[..., NoReturn]] = {

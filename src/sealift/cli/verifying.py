@@ -47,6 +47,7 @@ def verify(
         heading=f"verify {sides}",
         answer=report,
         answers_failure=True,
+        writes=False,
     )
 
 
