@@ -54,6 +54,7 @@ class KeyHints:
         self.first = own or (triable[0] if triable and not allows_unsealed else UNSEALED)
         self.chooses = len(keyring) + allows_unsealed > (0 if own is None else 1)
         self._allows_unsealed = allows_unsealed or not len(keyring)
+        self._triable = {*triable, *(() if own is None else (own,))}
         self._clients = {own or UNSEALED: objects}
         self.reads_tags = True
         self.has_seen_tag = False
@@ -74,6 +75,13 @@ class KeyHints:
         if key_id == UNSEALED:
             return self._allows_unsealed
         return self._keyring.get(key_id) is not None
+
+    def may_try(self, key_id: str) -> bool:
+        """The same of a key that a tag names: whoever may write there can name any key.
+
+        So the server gets to see none that rules name for other buckets only.
+        """
+        return key_id in self._triable
 
     def opens(self, sealed: Sealed) -> bool:
         """Whether an object that is sealed so can be read, and may be."""

@@ -61,7 +61,7 @@ class Opener:
         if key_id is not None:
             return key_id, "a rule"
         key_id = await self._hints.read_tag(name)
-        if key_id is not None and self._hints.is_usable(key_id):
+        if key_id is not None and self._hints.may_try(key_id):
             return key_id, "its tag"
         key_id = self._finder.guess(name, None)
         return (self._hints.first if key_id is None else key_id), "trying"

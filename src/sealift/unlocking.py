@@ -142,7 +142,7 @@ class Unlocker:
             self._doubt -= HIT
         else:
             self._note_miss()
-        return guess if tagged is None or not self._hints.is_usable(tagged) else tagged
+        return guess if tagged is None or not self._hints.may_try(tagged) else tagged
 
     def _note_miss(self) -> None:
         self._doubt = min(self._doubt + MISS, MOST_DOUBT)
