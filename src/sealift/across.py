@@ -36,6 +36,8 @@ class Across:
         self._same_server = side.same_server(options)
         # What S3 encrypts by itself may be encrypted otherwise in its place.
         self._same_seal = side.customer_key == options.customer_key and not options.encryption
+        if len(side.keys()) and not len(options.keys()):
+            self._same_seal = False
 
     async def copy(self, source: Location, destination: Location, tree: TreeOptions) -> None:
         """Copy an object, or all below a prefix. UsageError when that is the destination."""

@@ -342,7 +342,7 @@ class Engine:
 
     def _make_unlockers(self, session: Session, keyring: Keyring) -> Unlockers:
         source = self._options.source
-        is_plain = session is not self._session and source is not None and not source.customer_key
+        is_plain = session is not self._session and source is not None and not len(source.keys())
         return Unlockers(
             session,
             keyring,

@@ -89,6 +89,10 @@ class Keyring:
         """The same keys and rules, with another default."""
         return Keyring(list(self), self.rules, default)
 
+    def with_more(self, held: Sequence[HeldKey]) -> Keyring:
+        """The same rules, with further keys."""
+        return Keyring([*self, *held], self.rules, self.default)
+
     def rule_for(self, location: Location) -> str | None:
         """The id of the key that a rule names for `location`."""
         for rule in self.rules:
@@ -120,10 +124,16 @@ class Keyring:
         """
         for rule in self.rules:
             name = rule.prefix.name
-            if rule.prefix.bucket == prefix.bucket and (
-                name.startswith(prefix.name) or prefix.name.startswith(name)
+            if (
+                rule.prefix.bucket == prefix.bucket
+                and (name.startswith(prefix.name) or prefix.name.startswith(name))
+                and self.get(rule.key_id) is None
             ):
-                self.require(rule.key_id)
+                raise CustomerKeyError(
+                    f"the customer key {rule.key_id}, which a rule names for {rule.prefix}, "
+                    "is not at hand",
+                    hint="look with: sealift key list",
+                )
 
     def select(self, key_id: str) -> CustomerKey | None:
         """The key of this id, None for UNSEALED. CustomerKeyError when it is not at hand."""

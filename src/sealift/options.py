@@ -45,7 +45,8 @@ WHOLE_TREE = TreeOptions()
 class SourceOptions:
     """How the source of an s3-to-s3 copy is reached; complete, nothing is taken from `Options`.
 
-    `customer_key` None means that the source is not sealed.
+    `keyring` has the other keys that its server may be shown. Without any key the source is not
+    sealed.
     """
 
     customer_key: CustomerKey | None
@@ -53,6 +54,11 @@ class SourceOptions:
     region: str | None = None
     endpoint_url: str | None = None
     ca_bundle: str | None = None
+    keyring: Keyring = field(default_factory=Keyring)
+
+    def keys(self) -> Keyring:
+        """All keys that the source may be read under."""
+        return self.keyring.with_default(self.customer_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +109,7 @@ class Options:
             endpoint_url=source.endpoint_url,
             ca_bundle=source.ca_bundle,
             source=None,
+            keyring=source.keyring,
             encryption=None,
         )
 

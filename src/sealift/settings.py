@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from dotenv import dotenv_values
 
 from sealift.errors import SettingsError
-from sealift.key_files import is_key_name, read_key_file
+from sealift.key_files import is_key_name
 from sealift.key_sources import KeySources
 from sealift.keyring import Keyring
 from sealift.keys import CustomerKey, Secret
@@ -99,11 +99,6 @@ def read_settings(
         ),
         notes=_notes(env_file or ".env", file),
     )
-
-
-def read_customer_key(path: str) -> CustomerKey:
-    """The first customer key in a file of its own. Raises CustomerKeyError."""
-    return read_key_file(path)[0].key
 
 
 def _read_env_file(path: str | None) -> dict[str, str]:

@@ -171,6 +171,25 @@ def test_a_copy_keeps_the_tags_of_its_source(site: Site, tmp_path: Path) -> None
         assert site.boto_get(f"q/{name}") == FILES[name]
 
 
+def test_what_is_under_several_keys_is_copied_to_other_encryption(
+    site: Site, tmp_path: Path
+) -> None:
+    """What is written takes no key, what is read takes those at hand."""
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    for name in ("one", "two"):
+        raw = secrets.token_bytes(32)
+        (keys / name).write_bytes(raw)
+        (keys / name).chmod(0o600)
+        site.boto_put(f"p/{name}", name.encode(), boto_seal(raw))
+    words = ("cp", site.uri("p/"), site.uri("q/"), "--sse", "none", "--key-dir", keys)
+    ended = site.cli(*words)
+    assert ended.status == 0, ended
+    for name in ("one", "two"):
+        found = site.boto.get_object(Bucket=site.bucket, Key=f"q/{name}")
+        assert found["Body"].read() == name.encode()
+
+
 def test_tags_are_read_without_the_customer_key(site: Site) -> None:
     site.boto_put("x", b"content")
     read: dict[str, str] = {}

@@ -38,11 +38,11 @@ from sealift.errors import (
     UsageError,
 )
 from sealift.events import Fanout, Reporter
-from sealift.key_files import is_key_name
+from sealift.key_files import is_key_name, read_key_file
 from sealift.keyring import Keyring
 from sealift.model import DEFAULT_PART_SIZE, parse_size
 from sealift.options import DEFAULT_MEMORY, Options, SourceOptions
-from sealift.settings import Settings, read_customer_key, read_settings
+from sealift.settings import Settings, read_settings
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -256,9 +256,10 @@ def source_options(
 ) -> SourceOptions | None:
     """How the source of a copy is reached, what was not given as the destination is.
 
-    None when it is all the same; `across` says that both sides are in S3. Raises UsageError.
+    All keys at hand may be tried on it; a server of its own is shown no more than those of its key
+    file. None when it is all the same; `across`: both sides are in S3. Raises UsageError.
     """
-    differs = across and settings.customer_key is not None and not _seals(shared)
+    differs = across and not _seals(shared) and len(settings.keyring) > 0
     if side == SAME_SIDE and not differs:
         return None
     is_sealed = side.source_sse in (None, CUSTOMER)
@@ -268,8 +269,12 @@ def source_options(
             hint="leave --source-key-file or --source-sse out",
         )
     customer_key = settings.customer_key if is_sealed else None
+    keyring = settings.keyring if is_sealed else Keyring()
     if side.source_key_file is not None:
-        customer_key = read_customer_key(side.source_key_file)
+        held = read_key_file(side.source_key_file)
+        customer_key = held[0].key
+        is_elsewhere = side.source_endpoint_url not in (None, shared.endpoint_url)
+        keyring = Keyring(held) if is_elsewhere else keyring.with_more(held)
     elif is_sealed and (side.source_sse is not None or _seals(shared)):
         customer_key = settings.require_customer_key()
     return SourceOptions(
@@ -278,6 +283,7 @@ def source_options(
         region=side.source_region or shared.region,
         endpoint_url=side.source_endpoint_url or shared.endpoint_url,
         ca_bundle=side.source_ca_bundle or shared.ca_bundle,
+        keyring=keyring,
     )
 
 
