@@ -17,14 +17,20 @@ Plan = AsyncIterator[list[Job]]
 Move = Callable[[Sequence[Job], Settle], Awaitable[None]]
 
 
-def by_key(resources: Resources, keyring: Keyring, make: Callable[[Resources], Move]) -> Move:
+def by_key(
+    resources: Resources,
+    keyring: Keyring,
+    make: Callable[[Resources], Move],
+    *,
+    writes: bool = True,
+) -> Move:
     """A move of jobs under any key of `keyring`; `make` makes that of one key, when it is needed.
 
-    A job that names no key gets the one that a rule names, or else that of `resources`.
+    A job that names no key gets that of `resources`; if it `writes`, the one that a rule names.
     """
     own = make(resources)
     movers: dict[str | None, Move] = {None: own, resources.objects.key_id or UNSEALED: own}
-    has_rules = bool(keyring.rules)
+    has_rules = writes and bool(keyring.rules)
 
     async def move(jobs: Sequence[Job], settle: Settle) -> None:
         if has_rules:

@@ -1,4 +1,4 @@
-"""Objects going away: names in, DeleteObjects out, several requests in flight.
+"""Objects going away: names in, DeleteObjects out, several requests in flight. And files.
 
 In a versioned bucket this hides the objects behind delete markers, as S3 defines it; no version is
 removed.
@@ -6,13 +6,16 @@ removed.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field
 
 import anyio
 
-from sealift.errors import Cause, ObjectError, ReplyError
+from sealift.errors import Cause, LocalFileError, ObjectError, ReplyError
 from sealift.events import Failed, Removed, Reporter
+from sealift.files.directories import Identity
+from sealift.files.names import split_name
+from sealift.files.target import Target
 from sealift.retry import Retrier
 from sealift.wire.bucket import BucketClient
 from sealift.wire.deletion import MAX_COUNT
@@ -82,3 +85,23 @@ class Remover:
         batch.errors = errors
         if left:
             raise errors[left[0]]
+
+
+def remove_files(
+    directory: str, names: Sequence[str], was: Identity | None, kept: Collection[str]
+) -> list[LocalFileError | None]:
+    """Remove files below `directory`, which must be what it `was`; returns the error of each.
+
+    Directories that this leaves empty go too, but for those `kept`, as `a/b/`.
+    """
+    target = Target(directory)
+    try:
+        if target.identity != was:
+            raise ObjectError(
+                f"the directory {directory} was replaced by another one",
+                hint="nothing was removed from it; run the same command again",
+            )
+        stay = {tuple(name.split("/")[:-1]) for name in kept}
+        return target.remove_each([split_name(name) for name in names], stay)
+    finally:
+        target.close()

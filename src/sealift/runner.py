@@ -15,11 +15,10 @@ from sealift.catalogue import Catalogue
 from sealift.cleaning import drop_unclaimed
 from sealift.descriptors import files_at_once, idle_directories, worker_limit
 from sealift.download import MAX_RANGE_SIZE, Downloader
-from sealift.errors import LocalFileError, ObjectError, UsageError
+from sealift.errors import ObjectError, UsageError
 from sealift.events import Failed, Finished, Noted, Removed, Reporter, Started, Unchanged
 from sealift.files.directories import KEPT_DIRECTORY_COUNT, Identity
 from sealift.files.disk import THREAD_COUNT, Disk
-from sealift.files.names import split_name
 from sealift.files.target import Target
 from sealift.journal import Journal
 from sealift.keyed import Move, Plan, by_key
@@ -135,7 +134,8 @@ class Runner:
                     markers=tree.markers,
                 ).move
 
-            move = around(unlocker.around(by_key(resources, self._keyring, make)))
+            each = by_key(resources, self._keyring, make, writes=False)
+            move = around(unlocker.around(each))
             await self._run(objects, schedule, unlocker.guessed(plan), move, ledger, target)
         finally:
             target.close()
@@ -220,7 +220,9 @@ class Runner:
 
         The directories `kept`, as `a/b/`, stay. ObjectError when `directory` is not what it `was`.
         """
-        errors = await self._disk.run(_remove_files, directory, names, was, kept)
+        from sealift.removal import remove_files
+
+        errors = await self._disk.run(remove_files, directory, names, was, kept)
         for name, error in zip(names, errors, strict=True):
             self._reporter.emit(Removed(name) if error is None else Failed(name, error))
 
@@ -378,22 +380,6 @@ def _working_directory() -> str:
         return os.getcwd()
     except OSError:
         return ""
-
-
-def _remove_files(
-    directory: str, names: Sequence[str], was: Identity | None, kept: Collection[str]
-) -> list[LocalFileError | None]:
-    target = Target(directory)
-    try:
-        if target.identity != was:
-            raise ObjectError(
-                f"the directory {directory} was replaced by another one",
-                hint="nothing was removed from it; run the same command again",
-            )
-        stay = {tuple(name.split("/")[:-1]) for name in kept}
-        return target.remove_each([split_name(name) for name in names], stay)
-    finally:
-        target.close()
 
 
 def _open_target(directory: str, durability: Durability | None) -> Target:

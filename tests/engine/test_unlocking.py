@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.engine.conftest import LARGE, SEAL, Record, Site
+from tests.engine.conftest import LARGE, Record, Site
 from tests.faults import Match, Status
 from tests.kit import KEY
 
 from sealift.errors import ObjectError, Obstacle
-from sealift.events import OlderKey, Tally
+from sealift.events import Tally
 from sealift.keyring import HeldKey, Keyring, Rule
 from sealift.keys import CustomerKey
 from sealift.model import Location
@@ -313,45 +313,6 @@ async def test_without_a_key_of_its_own_a_run_has_those_of_the_keyring(site: Sit
     record = await restore(site, customer_key=None)
     assert len(record.finished) == 3
     assert obstacles(record) == {"p/plain": Obstacle.PLAIN}
-
-
-async def test_a_key_for_another_bucket_is_not_shown_to_this_one(site: Site) -> None:
-    store(site, "p/a", RAWS[1])
-    rule = Rule(Location("elsewhere"), IDS[1])
-    held = [HeldKey(CustomerKey(raw), "a test") for raw in RAWS]
-    record = await restore(site, keyring=Keyring(held, [rule]))
-    assert obstacles(record) == {"p/a": Obstacle.UNKNOWN_KEY}
-
-
-async def test_a_tag_does_not_make_a_key_for_another_bucket_be_shown_to_this_one(
-    site: Site,
-) -> None:
-    """Whoever may write to a bucket can tag objects there with the id of any key."""
-    lure = {"x-amz-tagging": f"sealift-key-id={IDS[1]}"}
-    for index in range(80):  # no order: so tags are read before the move
-        store(site, f"p/{index:03}", RAWS[index % 2 * 2], tag=True)
-    for index in range(80, 90):
-        site.server.store(f"p/{index:03}", b"bait", customer_key=MISSING, headers=lure)
-    held = [HeldKey(CustomerKey(raw), "a test") for raw in RAWS]
-    keyring = Keyring(held, [Rule(Location("elsewhere"), IDS[1])])
-
-    record = await restore(site, keyring=keyring, concurrency=1)
-    async with site.engine(keyring=keyring) as engine:
-        with pytest.raises(ObjectError):
-            await engine.open(Location("bucket", "p/085"))
-
-    assert len(record.failed) == 10
-    shown = {request.headers.get(f"{SEAL}key-md5") for request in site.server.requests}
-    assert CustomerKey(RAWS[2]).md5 in shown
-    assert CustomerKey(RAWS[1]).md5 not in shown
-
-
-async def test_an_object_under_another_key_than_its_rule_says_is_older(site: Site) -> None:
-    store(site, "p/a", KEY)
-    store(site, "p/new", RAWS[1])
-    record = await restore(site, keyring=ring(*RAWS, rules={"p/": RAWS[1]}))
-    assert record.finished == {"p/a", "p/new"}
-    assert [event.job.location.name for event in record.of(OlderKey)] == ["p/a"]
 
 
 # One object
