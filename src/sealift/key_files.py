@@ -25,7 +25,7 @@ from datetime import UTC, datetime
 from sealift.errors import CustomerKeyError
 from sealift.files.directories import sync_directory
 from sealift.keyring import HeldKey
-from sealift.keys import CustomerKey, Secret, SecretBytes
+from sealift.keys import HIDDEN, CustomerKey, Secret, SecretBytes
 
 KEY_NAME = "SSE_CUSTOMER_KEY_BASE64"
 KEY_MD5_NAME = "SSE_CUSTOMER_KEY_MD5"
@@ -33,6 +33,8 @@ LABEL_NAME = "SSE_CUSTOMER_KEY_LABEL"
 CREATED_NAME = "SSE_CUSTOMER_KEY_CREATED"
 SUFFIX = ".env"
 
+# What the base64 form of 32 bytes looks like.
+_KEY_TEXT = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{43}=(?![A-Za-z0-9+/=])")
 _LABEL = re.compile("[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 
 # Some hundred keys as `.env` lines; a file that is longer holds something else.
@@ -42,6 +44,12 @@ MAX_CONTENT_SIZE = 64 * 1024
 def is_key_name(name: str) -> bool:
     """Whether a variable of this name holds a customer key or the MD5 of one."""
     return name in (KEY_NAME, KEY_MD5_NAME) or name.startswith((f"{KEY_NAME}_", f"{KEY_MD5_NAME}_"))
+
+
+def without_keys(text: str) -> str:
+    """`text` without anything that may be a customer key: one may have been typed in the place of
+    an id or a path."""
+    return _KEY_TEXT.sub(HIDDEN, text)
 
 
 def has_key(values: Mapping[str, str]) -> bool:

@@ -190,3 +190,24 @@ def test_case_30_the_traceback_of_a_bug_shows_no_key(
     assert ended.returncode == 1
     assert b"RuntimeError: a bug of ours, with [HeldKey(key=CustomerKey(id=" in ended.stderr
     assert_secret(ended.stdout + ended.stderr)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("key", "show", TEXT),
+        ("key", "check", OBJECT, "--key", TEXT),
+        ("key", "new", "--label", TEXT),
+        ("verify", OBJECT, "--sealed", "--key", TEXT),
+        ("rekey", "s3://bucket/", "--to-key", TEXT),
+        ("put", "the.key", OBJECT, "--sse", TEXT),
+        ("put", "the.key", OBJECT, "--key-file", TEXT),
+        ("put", "the.key", OBJECT, "--key-dir", TEXT),
+        ("put", "the.key", OBJECT, "--key-command", TEXT),
+        ("put", "the.key", OBJECT, "--config", TEXT),
+        ("put", "the.key", OBJECT, "--env-file", TEXT),
+    ],
+)
+@pytest.mark.usefixtures("home", "server")
+def test_case_30_a_key_typed_in_a_wrong_place_is_not_repeated(words: tuple[str, ...]) -> None:
+    assert run(*words).returncode == 2

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from sealift.catalogue import Catalogue
 from sealift.cli.key_facts import Fact, facts_of, print_fact, print_facts, print_sealed
-from sealift.cli.running import EXIT_FAILED, EXIT_USAGE, answer_of, printing, usage_checked
+from sealift.cli.running import EXIT_FAILED, EXIT_USAGE, answer_of, printing, shown, usage_checked
 from sealift.cli.shared import Shared
 from sealift.console.text import escape
 from sealift.engine import Engine
@@ -88,7 +88,7 @@ def list_(shared: Shared) -> NoReturn:
     with printing():
         print_facts(facts, as_json=shared.json)
     for problem in problems:
-        print(f"sealift: {escape(str(problem))}", file=sys.stderr)
+        print(f"sealift: {shown(problem)}", file=sys.stderr)
     if not (facts or problems):
         _tell(shared, "there is no customer key; make one: sealift key new")
     raise SystemExit(EXIT_USAGE if problems else 0)
@@ -176,7 +176,7 @@ def _used() -> dict[str, tuple[int, int]]:
     try:
         return catalogue.by_key()
     except CatalogueError as error:
-        print(f"sealift: {escape(str(error))}", file=sys.stderr)
+        print(f"sealift: {shown(error)}", file=sys.stderr)
         return {}
     finally:
         catalogue.close()

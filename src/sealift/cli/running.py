@@ -38,7 +38,7 @@ from sealift.errors import (
     UsageError,
 )
 from sealift.events import Fanout, Reporter
-from sealift.key_files import is_key_name, read_key_file
+from sealift.key_files import is_key_name, read_key_file, without_keys
 from sealift.keyring import Keyring
 from sealift.model import DEFAULT_PART_SIZE, parse_size
 from sealift.options import DEFAULT_MEMORY, Options, SourceOptions
@@ -206,10 +206,15 @@ def printing() -> Iterator[None]:
 def fail(error: SealiftError) -> NoReturn:
     """Say what is wrong on stderr, and exit with the code of this kind of error."""
     if isinstance(error, Interrupted):
-        print(escape(str(error)), file=sys.stderr)
+        print(shown(error), file=sys.stderr)
         raise SystemExit(EXIT_INTERRUPTED)
-    print(f"sealift: {escape(str(error))}", file=sys.stderr)
+    print(f"sealift: {shown(error)}", file=sys.stderr)
     raise SystemExit(EXIT_FAILED if isinstance(error, ObjectError) else EXIT_USAGE)
+
+
+def shown(error: SealiftError) -> str:
+    """The text of an error, fit for a terminal; a key that was typed by mistake is not repeated."""
+    return escape(without_keys(str(error)))
 
 
 def make_options(
