@@ -175,6 +175,7 @@ class Runner:
         sight = Sight(
             open_bucket=self._session.objects,
             keyring=self._keyring,
+            read_tag=self._unlockers.read_tag,
             disk=self._disk,
             memory=self._memory,
             retrier=self._session.make_retrier(schedule.pause),

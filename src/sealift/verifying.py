@@ -105,7 +105,13 @@ class Verifier:
 
     async def _open(self, bucket: str) -> Keyed:
         objects = await self._sight.open_bucket(bucket)
-        keyed = self._keyed[bucket] = Keyed.of(objects, self._keyring, self._sight.retrier, bucket)
+        keyed = self._keyed[bucket] = Keyed.of(
+            objects,
+            self._keyring,
+            self._sight.retrier,
+            bucket,
+            lambda name: self._sight.read_tag(Location(bucket, name)),
+        )
         return keyed
 
     def _expected(self, location: Location, subject: Subject) -> list[str]:
