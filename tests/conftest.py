@@ -34,7 +34,11 @@ def _states(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def state_home(_states: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The directory of each test's own catalogue, and of those of its child processes."""
+    """The directory of each test's own catalogue, and of those of its child processes.
+
+    Nor do tests see the user's own customer keys.
+    """
     home = _states / str(next(_numbers))
     monkeypatch.setenv("XDG_STATE_HOME", str(home))
+    monkeypatch.setenv("XDG_CONFIG_HOME", f"{home}-config")
     return home

@@ -49,6 +49,7 @@ SELECT = (
     "SELECT name, size, etag, version_id, crc, mtime_ns, key_id FROM object "  # noqa: S608 - no input
     f"WHERE {_RANGE} ORDER BY name LIMIT ?"
 )
+_BY_KEY = "SELECT key_id, count(*), sum(size) FROM object WHERE key_id NOT NULL GROUP BY key_id"
 _CUTS = (
     "SELECT name FROM (SELECT name, row_number() OVER (ORDER BY name) AS number FROM object "  # noqa: S608 - no input
     f"WHERE {_RANGE}) WHERE number % ? = 0 ORDER BY name"
@@ -108,6 +109,14 @@ class Catalogue:
             return [name.decode() for (name,) in rows]
 
         return self._run(select, [])
+
+    def by_key(self) -> dict[str, tuple[int, int]]:
+        """How many objects each customer key seals, and their bytes, by the key's id."""
+
+        def select(connection: Connection) -> dict[str, tuple[int, int]]:
+            return {key_id: (count, size) for key_id, count, size in connection.execute(_BY_KEY)}
+
+        return self._run(select, {})
 
     def record(self, bucket: str, rows: Sequence[Known]) -> None:
         """Remember `rows`, in place of what was known of these names; all or none."""

@@ -73,6 +73,18 @@ class Keyring:
             )
         return key
 
+    def named(self, key_id: str) -> HeldKey:
+        """The one key whose id begins with `key_id`; CustomerKeyError for none or several."""
+        wanted = key_id.lower()
+        found = [one for one in self if wanted and one.key.key_id.startswith(wanted)]
+        if len(found) == 1:
+            return found[0]
+        hint = "look with: sealift key list"
+        if found:
+            ids = ", ".join(one.key.key_id for one in found)
+            raise CustomerKeyError(f"several key ids begin with {key_id}: {ids}", hint=hint)
+        raise CustomerKeyError(f"the customer key {key_id} is not at hand", hint=hint)
+
     def with_default(self, default: CustomerKey | None) -> Keyring:
         """The same keys and rules, with another default."""
         return Keyring(list(self), self.rules, default)

@@ -11,9 +11,7 @@ import base64
 import binascii
 import hashlib
 import hmac
-import os
 import secrets
-import stat
 from typing import NoReturn
 
 from sealift.errors import CustomerKeyError
@@ -80,38 +78,18 @@ class CustomerKey:
         return key
 
     @classmethod
-    def from_file(cls, path: str) -> CustomerKey:
-        """Read a key file: 32 raw bytes, or their base64 form in one line.
-
-        A file that group or others may read, or that another user owns, is refused.
-        """
-        try:
-            with open(path, "rb") as file:
-                facts = os.fstat(file.fileno())
-                content = file.read(4096)
-        except OSError as reason:
-            raise CustomerKeyError(
-                f"cannot read the key file {path}: {os.strerror(reason.errno or 0)}",
-                hint="check --key-file",
-            ) from None
-        if stat.S_ISREG(facts.st_mode) and facts.st_mode & 0o077:
-            raise CustomerKeyError(
-                f"the key file {path} can be read by others", hint=f"run: chmod 600 {path}"
-            )
-        if facts.st_uid not in (os.geteuid(), 0):
-            raise CustomerKeyError(
-                f"the key file {path} belongs to another user", hint="use a file of your own"
-            )
+    def from_bytes(cls, content: bytes, *, source: str) -> CustomerKey:
+        """Read a key from its 32 raw bytes, or from their base64 form in one line."""
         if len(content) == KEY_SIZE:
             return cls(content)
         try:
             text = content.decode("ascii")
         except UnicodeDecodeError:
             raise CustomerKeyError(
-                f"the key file {path} holds neither {KEY_SIZE} raw bytes nor base64",
+                f"{source} holds neither {KEY_SIZE} raw bytes nor base64",
                 hint="give a file of 32 random bytes",
             ) from None
-        return cls.from_base64(text, source=f"the key file {path}")
+        return cls.from_base64(text, source=source)
 
     def headers(self) -> tuple[tuple[str, str], ...]:
         """The three SSE-C request headers, sorted by name as SigV4 wants them."""

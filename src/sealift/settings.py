@@ -1,7 +1,8 @@
 """Where settings come from: flags over the environment over `.env`; then the AWS configuration.
 
-`.env` is read from the working directory, or from `--env-file`. The customer key in it never enters
-the environment of this process, which its children would inherit.
+`.env` is read from the working directory, or from `--env-file`. The customer keys in it never enter
+the environment of this process, which its children would inherit; `key_sources` has those and all
+others.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from dataclasses import dataclass, field
 from dotenv import dotenv_values
 
 from sealift.errors import SettingsError
+from sealift.key_files import read_key_file
+from sealift.key_sources import KeySources
+from sealift.keyring import Keyring
 from sealift.keys import CustomerKey
-
-KEY_NAME = "SSE_CUSTOMER_KEY_BASE64"
-KEY_MD5_NAME = "SSE_CUSTOMER_KEY_MD5"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +25,14 @@ class Settings:
     """What `.env` and the environment say; None where neither does.
 
     `aws` are the variables of `.env` that boto reads from the environment, such as AWS_REGION.
+    `keys` are read when they are first asked for: what asks raises CustomerKeyError, SettingsError.
     """
 
     bucket_name: str | None
     key: str | None
     profile: str | None
     aws: Mapping[str, str] = field(repr=False)
-    customer_key: CustomerKey | None
+    keys: KeySources = field(repr=False)
 
     def require_bucket(self) -> str:
         if not self.bucket_name:
@@ -44,36 +46,57 @@ class Settings:
             raise SettingsError("no object is named", hint="give it as argument or set KEY in .env")
         return self.key
 
+    @property
+    def keyring(self) -> Keyring:
+        """All customer keys at hand."""
+        return self.keys.keyring
+
+    @property
+    def customer_key(self) -> CustomerKey | None:
+        """The default key, None where there is none."""
+        return self.keyring.default
+
     def require_customer_key(self) -> CustomerKey:
-        if self.customer_key is None:
-            raise SettingsError(
-                "there is no customer key", hint=f"set {KEY_NAME} in .env or give --key-file"
-            )
-        return self.customer_key
+        return self.keys.require_default()
 
 
 def read_settings(
-    env_file: str | None, key_file: str | None, environ: Mapping[str, str]
+    env_file: str | None,
+    key_file: str | None,
+    environ: Mapping[str, str],
+    *,
+    key_directory: str | None = None,
+    key_command: str | None = None,
+    config: str | None = None,
 ) -> Settings:
     """Read `.env` and the environment. Raises SettingsError and CustomerKeyError.
 
-    With `--key-file` the other customer keys are not read, nor their MD5.
+    A `--key-file` is read at once, all other keys later; a `config` that is named must exist.
     """
     file = _read_env_file(env_file)
-
+    if config is not None and not os.path.isfile(config):
+        raise SettingsError(f"there is no file {config}", hint="check --config")
     return Settings(
         bucket_name=environ.get("BUCKET_NAME") or file.get("BUCKET_NAME") or None,
         key=environ.get("KEY") or file.get("KEY") or None,
         profile=environ.get("PROFILE")
         or (None if environ.get("AWS_PROFILE") else file.get("PROFILE") or None),
         aws={name: value for name, value in file.items() if _is_for_boto(name)},
-        customer_key=_customer_key(key_file, environ, file),
+        keys=KeySources(
+            environ,
+            file,
+            env_path=env_file or ".env",
+            key_file=key_file,
+            key_directory=key_directory,
+            key_command=key_command,
+            config=config,
+        ),
     )
 
 
-def read_key_file(path: str) -> CustomerKey:
-    """The customer key in a file of its own. Raises CustomerKeyError."""
-    return CustomerKey.from_file(path)
+def read_customer_key(path: str) -> CustomerKey:
+    """The first customer key in a file of its own. Raises CustomerKeyError."""
+    return read_key_file(path)[0].key
 
 
 def _read_env_file(path: str | None) -> dict[str, str]:
@@ -94,16 +117,3 @@ def _read_env_file(path: str | None) -> dict[str, str]:
 
 def _is_for_boto(name: str) -> bool:
     return name.startswith("AWS_") or name.upper() in ("HTTPS_PROXY", "NO_PROXY")
-
-
-def _customer_key(
-    key_file: str | None, environ: Mapping[str, str], file: Mapping[str, str]
-) -> CustomerKey | None:
-    if key_file is not None:
-        return CustomerKey.from_file(key_file)
-    for source in (environ, file):
-        text = source.get(KEY_NAME)
-        if text:
-            md5 = environ.get(KEY_MD5_NAME) or source.get(KEY_MD5_NAME)
-            return CustomerKey.from_base64(text, md5, source=KEY_NAME)
-    return None

@@ -22,7 +22,8 @@ README = Path(__file__).parents[2] / "README.md"
 GROUP = typer.main.get_command(app)
 COMMANDS = sorted(GROUP.commands)  # type: ignore[attr-defined]
 SHARED = [
-    "--endpoint-url", "--profile", "--region", "--ca-bundle", "--env-file", "--key-file", "--quiet",
+    "--endpoint-url", "--profile", "--region", "--ca-bundle", "--env-file", "--key-file",
+    "--key-dir", "--key-command", "--config", "--quiet",
     "--json", "--no-progress", "--log-level", "--concurrency", "-j", "--part-size", "--memory",
     "--max-bandwidth",
 ]  # fmt: skip
@@ -111,7 +112,8 @@ def test_help_in_a_process_of_its_own(run_process: Callable[..., Ended]) -> None
 
 VALUES = {
     "endpoint_url": "https://e", "profile": "p", "region": "r", "ca_bundle": "c", "env_file": "e",
-    "key_file": "k", "quiet": True, "json": True, "no_progress": True, "log_level": "info",
+    "key_file": "k", "key_dir": "d", "key_command": "c", "config": "f",
+    "quiet": True, "json": True, "no_progress": True, "log_level": "info",
     "concurrency": 7, "part_size": "6MiB", "memory": "1GiB", "max_bandwidth": "1MiB",
 }  # fmt: skip
 

@@ -371,3 +371,12 @@ def test_no_home(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CatalogueError, match="no home") as caught:
         Catalogue().record(SCOPE, [known("a")])
     assert "XDG_STATE_HOME" in caught.value.hint
+
+
+def test_objects_are_counted_by_key(catalogue: Catalogue) -> None:
+    assert catalogue.by_key() == {}
+    catalogue.record(SCOPE, [known("a", size=1), known("b", size=2**40), known("c", key_id="x")])
+    catalogue.record(OTHER, [known("a", size=3), known("d", key_id=None)])
+    assert catalogue.by_key() == {"0123456789abcdef": (3, 2**40 + 4), "x": (1, 5)}
+    catalogue.record(SCOPE, [known("c")])
+    assert set(catalogue.by_key()) == {"0123456789abcdef"}

@@ -73,3 +73,21 @@ def test_the_default_is_one_of_the_keys_and_can_be_replaced() -> None:
     assert {held.key.key_id for held in ring} == {ONE.key_id, TWO.key_id, THREE.key_id}
     assert ring.key_ids_in("d")("x") == THREE.key_id
     assert Keyring().key_ids_in("b")("x") is None
+
+
+def test_a_key_is_found_by_how_its_id_begins() -> None:
+    for length in (16, 15):
+        assert RING.named(ONE.key_id[:length]) == HeldKey(ONE, "x")
+    assert RING.named(TWO.key_id.upper()).key == TWO
+    for wrong in ("", THREE.key_id, ONE.key_id + "0", ONE.key_id[1:]):
+        with pytest.raises(CustomerKeyError, match="is not at hand; look with: sealift key list"):
+            RING.named(wrong)
+
+
+def test_a_beginning_of_several_ids_names_none() -> None:
+    ring = Keyring([HeldKey(CustomerKey.generate(), "x") for _ in range(17)])
+    ids = [held.key.key_id for held in ring]
+    first = next(one for one in "0123456789abcdef" if sum(i[0] == one for i in ids) > 1)
+    with pytest.raises(CustomerKeyError, match=f"several key ids begin with {first}: ") as caught:
+        ring.named(first)
+    assert all(i in str(caught.value) for i in ids if i[0] == first)

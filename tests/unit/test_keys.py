@@ -13,7 +13,6 @@ import pickle
 import pprint
 import string
 import traceback
-from pathlib import Path
 
 import pytest
 import rich.console
@@ -210,65 +209,3 @@ def test_an_md5_of_something_else_is_refused(md5: str) -> None:
 @pytest.mark.parametrize("md5", [None, "", MD5])
 def test_the_md5_may_be_left_out(md5: str | None) -> None:
     assert CustomerKey.from_base64(TEXT, md5, source="it").md5 == MD5
-
-
-def key_file(directory: Path, content: bytes, mode: int = 0o600) -> str:
-    path = directory / "the.key"
-    path.write_bytes(content)
-    path.chmod(mode)
-    return str(path)
-
-
-@pytest.mark.parametrize("content", [RAW, TEXT.encode(), f"{TEXT}\n".encode()])
-@pytest.mark.parametrize("mode", [0o600, 0o400, 0o700])
-def test_reads_a_key_file(tmp_path: Path, content: bytes, mode: int) -> None:
-    assert CustomerKey.from_file(key_file(tmp_path, content, mode)) == CustomerKey(RAW)
-
-
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o601, 0o644, 0o666])
-def test_case_31_a_key_file_open_to_others_is_refused(tmp_path: Path, mode: int) -> None:
-    path = key_file(tmp_path, RAW, mode)
-    with pytest.raises(CustomerKeyError, match=f"chmod 600 {path}"):
-        CustomerKey.from_file(path)
-
-
-def test_a_link_is_as_good_as_its_file(tmp_path: Path) -> None:
-    link = tmp_path / "link"
-    link.symlink_to(key_file(tmp_path, RAW))
-    assert CustomerKey.from_file(str(link)) == CustomerKey(RAW)
-    key_file(tmp_path, RAW, 0o644)
-    with pytest.raises(CustomerKeyError, match="can be read by others"):
-        CustomerKey.from_file(str(link))
-
-
-@pytest.mark.parametrize(
-    "content", [b"", RAW + b"\n", RAW[:31], b"\xff" * 40, TEXT.encode() * 2, b"x" * 5000]
-)
-def test_case_31_a_file_without_a_key_is_refused(tmp_path: Path, content: bytes) -> None:
-    with pytest.raises(CustomerKeyError, match=r"the key file .*the\.key") as caught:
-        CustomerKey.from_file(key_file(tmp_path, content))
-    assert_hidden(str(caught.value))
-
-
-@pytest.mark.parametrize("name", ["missing", "."])
-def test_what_is_no_file_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(CustomerKeyError, match=r"cannot read the key file .*; check --key-file"):
-        CustomerKey.from_file(str(tmp_path / name))
-
-
-def test_a_pipe_is_read(tmp_path: Path) -> None:
-    reading, writing = os.pipe()
-    os.write(writing, RAW)
-    os.close(writing)
-    try:
-        assert CustomerKey.from_file(f"/dev/fd/{reading}") == CustomerKey(RAW)
-    finally:
-        os.close(reading)
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
-def test_case_31_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
-    path = key_file(tmp_path, RAW)
-    os.chown(path, 65534, 65534)
-    with pytest.raises(CustomerKeyError, match="belongs to another user"):
-        CustomerKey.from_file(path)

@@ -10,7 +10,7 @@ import pytest
 
 from sealift.errors import CustomerKeyError, SettingsError
 from sealift.keys import CustomerKey
-from sealift.settings import Settings, read_settings
+from sealift.settings import read_settings
 
 ONE, TWO, THREE = (CustomerKey(bytes([first, *range(31)])) for first in (100, 101, 102))
 
@@ -32,7 +32,9 @@ def write_env(text: str, name: str = ".env") -> str:
 
 def test_nothing_is_set() -> None:
     settings = read_settings(None, None, {})
-    assert settings == Settings(None, None, None, {}, None)
+    assert (settings.bucket_name, settings.key, settings.profile) == (None, None, None)
+    assert settings.customer_key is None
+    assert not settings.aws
     for require in (settings.require_bucket, settings.require_key, settings.require_customer_key):
         with pytest.raises(SettingsError, match=r"; .*\.env"):
             require()
@@ -59,7 +61,7 @@ def test_the_environment_goes_before_env() -> None:
 def test_an_md5_in_the_environment_goes_before_that_of_env() -> None:
     write_env(ONE.env_lines())
     with pytest.raises(CustomerKeyError, match="SSE_CUSTOMER_KEY_MD5 does not belong"):
-        read_settings(None, None, {"SSE_CUSTOMER_KEY_MD5": TWO.md5})
+        _ = read_settings(None, None, {"SSE_CUSTOMER_KEY_MD5": TWO.md5}).customer_key
 
 
 def test_the_key_file_goes_before_both_and_needs_no_md5() -> None:
@@ -183,5 +185,5 @@ def test_a_file_that_is_no_text_is_refused(content: bytes, what: str) -> None:
 def test_a_wrong_key_in_env_is_named_but_not_shown() -> None:
     write_env(f"SSE_CUSTOMER_KEY_BASE64={text_of(ONE)[:-5]}\n")
     with pytest.raises(CustomerKeyError, match="SSE_CUSTOMER_KEY_BASE64") as caught:
-        read_settings(None, None, {})
+        _ = read_settings(None, None, {}).keyring
     assert text_of(ONE)[:8] not in str(caught.value)

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from sealift import __version__
+from sealift.cli.key_app import key_app
 from sealift.cli.shared import Shared, SourceSide
 from sealift.cli.syncing import Syncing
 from sealift.cli.tree import Tree
@@ -26,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(key_app, name="key")
 
 
 def _print_version(wanted: bool) -> None:

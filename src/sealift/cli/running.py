@@ -29,9 +29,11 @@ from sealift.console.would import WouldPrinter
 from sealift.engine import Engine
 from sealift.errors import Interrupted, LocalFileError, ObjectError, SealiftError, UsageError
 from sealift.events import Fanout, Reporter
+from sealift.key_files import is_key_name
+from sealift.keyring import Keyring
 from sealift.model import DEFAULT_PART_SIZE, parse_size
 from sealift.options import DEFAULT_MEMORY, Options, SourceOptions
-from sealift.settings import KEY_MD5_NAME, KEY_NAME, Settings, read_key_file, read_settings
+from sealift.settings import Settings, read_customer_key, read_settings
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -47,9 +49,16 @@ def usage_checked(shared: Shared) -> Iterator[Settings]:
     try:
         if shared.log_level is not None:
             _configure_logging(shared.log_level)
-        settings = read_settings(shared.env_file, shared.key_file, os.environ)
-        for name in (KEY_NAME, KEY_MD5_NAME):  # a credential_process would inherit them
-            os.environ.pop(name, None)
+        settings = read_settings(
+            shared.env_file,
+            shared.key_file,
+            os.environ,
+            key_directory=shared.key_dir,
+            key_command=shared.key_command,
+            config=shared.config,
+        )
+        for name in list(filter(is_key_name, os.environ)):  # a credential_process would inherit it
+            del os.environ[name]
         for name, value in settings.aws.items():
             os.environ.setdefault(name, value)
         yield settings
@@ -168,6 +177,7 @@ def make_options(
         memory=parse_size(shared.memory) if shared.memory else DEFAULT_MEMORY,
         max_bandwidth=parse_size(shared.max_bandwidth) if shared.max_bandwidth else None,
         source=source,
+        keyring=settings.keyring if sealed else Keyring(),
         words=tuple(sys.argv[1:]),
         aim=aim(sys.argv[1:]),
     )
@@ -183,7 +193,7 @@ def source_options(side: SourceSide, shared: Shared, settings: Settings) -> Sour
     return SourceOptions(
         customer_key=settings.require_customer_key()
         if side.source_key_file is None
-        else read_key_file(side.source_key_file),
+        else read_customer_key(side.source_key_file),
         profile=side.source_profile or shared.profile or settings.profile,
         region=side.source_region or shared.region,
         endpoint_url=side.source_endpoint_url or shared.endpoint_url,

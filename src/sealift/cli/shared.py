@@ -33,7 +33,20 @@ class Shared:
     ] = None
     key_file: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Customer key: 32 raw bytes or base64, mode 0600."),
+        typer.Option(
+            metavar="FILE", help="Customer key: 32 raw bytes, base64 or .env lines, mode 0600."
+        ),
+    ] = None
+    key_dir: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Directory of key files (default: the user's own)."),
+    ] = None
+    key_command: Annotated[
+        str | None,
+        typer.Option(metavar="COMMAND", help="Program that prints a customer key, run directly."),
+    ] = None
+    config: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Key rules in place of ./sealift.toml.")
     ] = None
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing but failures.")] = False
     json: Annotated[
