@@ -17,6 +17,7 @@ from typing import NamedTuple
 from sealift.checksums import Digest
 from sealift.completion import Multipart
 from sealift.conditions import Conditions, is_refusal, overtaken
+from sealift.describing import Described
 from sealift.errors import (
     IntegrityError,
     NotSealedError,
@@ -124,6 +125,21 @@ class Copier:
             else:
                 settle(job, checked)
 
+    async def copy_by(self, way: Way, job: Job, head: HeadFacts, described: Described) -> bool:
+        """Copy the version `head` of the object of `job` in this one way, described so.
+
+        Returns whether a checksum of every byte was compared. Raises ObjectError.
+        """
+        job.moved, job.size = 0, head.size
+        match way:
+            case Way.OBJECT:
+                await self._copy_object(job, head, described)
+            case Way.PARTS:
+                await self._copy_parts(job, head, described)
+            case Way.STREAM:
+                return await self._stream(job, head, described)
+        return False
+
     async def _copy(self, job: Job) -> bool:
         """Copy the object of `job`; returns whether a checksum of every byte was compared.
 
@@ -168,14 +184,23 @@ class Copier:
 
     # On the server
 
-    async def _copy_object(self, job: Job) -> None:
+    async def _copy_object(
+        self, job: Job, head: HeadFacts | None = None, described: Described | None = None
+    ) -> None:
         location = job.location
+        condition = self._conditions.headers(job) or {}
+        if head is not None:
+            condition |= {"x-amz-copy-source-if-match": head.etag}
+        tags = None
+        if described is not None:
+            condition |= described.kept
+            tags = described.tags if described.is_retagged else None
         if self._conditions.if_absent:  # not every server looks at the condition of a copy
             await self._conditions.check(job)
         try:
             job.etag = await self._retrier.run(
                 location.name, self._objects.copy_object,
-                location.name, self._source.objects, _source(job), self._conditions.headers(job),
+                location.name, self._source.objects, _source(job), condition, tags,
             )  # fmt: skip
         except NotSealedError as error:
             if not self._is_in_place(job):  # else the source would go; it is as plain as it was
@@ -188,11 +213,13 @@ class Copier:
         job.moved = job.size
         self._note_done()
 
-    async def _copy_parts(self, job: Job) -> None:
-        head = await self._head(job)
+    async def _copy_parts(
+        self, job: Job, head: HeadFacts | None = None, described: Described | None = None
+    ) -> None:
+        head = head or await self._head(job)
         job.size = head.size
         part_size = part_size_for(job.size, COPIED_PART_SIZE)
-        upload = await self._create(job, head, part_size, whole_crc=False)
+        upload = await self._create(job, head, part_size, described, whole_crc=False)
         async with self._multiparts.aborted_on_failure(upload):
             await self._spread(
                 cut_parts(job.size, part_size),
@@ -211,32 +238,42 @@ class Copier:
         self._multiparts.add_part(upload, part_done)
 
     async def _create(
-        self, job: Job, head: HeadFacts, part_size: int, *, whole_crc: bool
+        self,
+        job: Job,
+        head: HeadFacts,
+        part_size: int,
+        described: Described | None,
+        *,
+        whole_crc: bool,
     ) -> Multipart:
         origin = Origin(str(_source(job)), None, part_size)
         await self._multiparts.resume(job, origin)
         facts = FileFacts(None, head.facts.crc)
+        carried = head.carried if described is None else described.for_parts()
         upload = await self._multiparts.create(
-            job, origin, None, facts, head.carried, whole_crc=whole_crc
+            job, origin, None, facts, carried, whole_crc=whole_crc
         )
         upload.in_place = self._is_in_place(job)
         return upload
 
     # Streamed
 
-    async def _stream(self, job: Job) -> bool:
+    async def _stream(
+        self, job: Job, head: HeadFacts | None = None, described: Described | None = None
+    ) -> bool:
         if job.size > self._part_size:
-            return await self._stream_parts(job)
+            return await self._stream_parts(job, head, described)
         async with self._memory.buffer(job.size) as room:
             received = await self._source.retrier.run(
                 _source(job).name, self._source.objects.get_object,
-                _source(job).name, room, None, None, None,
+                _source(job).name, room, None, None if head is None else head.etag, None,
             )  # fmt: skip
             if received.size != job.size:
                 raise ObjectChangedError("the object is shorter than planned: it was replaced")
             digest = Digest(room, with_md5=not self._checks_crc)
             received.facts.check(digest.crc)
-            await self._put(job, room, digest, carried_headers(received.head))
+            carried = carried_headers(received.head) if described is None else described.carried
+            await self._put(job, room, digest, carried)
         self._note_done()
         return True
 
@@ -264,11 +301,13 @@ class Copier:
         job.etag, job.version_id = stored.etag, stored.version_id
         self._checks_crc = self._checks_crc or stored.checked
 
-    async def _stream_parts(self, job: Job) -> bool:
-        head = await self._head(job)
+    async def _stream_parts(
+        self, job: Job, head: HeadFacts | None, described: Described | None
+    ) -> bool:
+        head = head or await self._head(job)
         job.size = head.size
         part_size = part_size_for(job.size, self._part_size)
-        upload = await self._create(job, head, part_size, whole_crc=True)
+        upload = await self._create(job, head, part_size, described, whole_crc=True)
         async with self._multiparts.aborted_on_failure(upload):
             await self._spread(
                 cut_parts(job.size, part_size),

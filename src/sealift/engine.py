@@ -53,6 +53,7 @@ from sealift.wire.bucket import BucketClient, HeadFacts
 
 if TYPE_CHECKING:
     from sealift.across import Across
+    from sealift.seals import RekeyOptions
     from sealift.sync import SyncOptions
 
 A = TypeVar("A")
@@ -228,6 +229,17 @@ class Engine:
             begin, prefix = Location.parse(source), Location.parse(destination)
             remote, side = await self._across().sides(begin, prefix)
             await sync.run(partial(sync.across, begin, remote, side, prefix))
+
+    async def rekey(
+        self, source: Location, options: RekeyOptions, tree: TreeOptions = WHOLE_TREE
+    ) -> None:
+        """Write an object, or all below a prefix, anew in place under another key; see `seals`."""
+        from sealift.rekey import Rekey
+
+        rekey = Rekey(
+            self._options, options, self._session, self._runner, self._disk, self._catalogue, self
+        )
+        await rekey.run(source, tree)
 
     async def verify_manifest(self, path: str) -> None:
         """Ask by HEAD whether every object of a manifest is as it was when it was written."""

@@ -76,13 +76,15 @@ def execute(
     dry_run: bool = False,
     sealed: bool = True,
     source: SourceOptions | None = None,
+    keyring: Keyring | None = None,
 ) -> NoReturn:
     """Run a transfer under a console; print the `answer` lines that it left; exit.
 
-    A dry run prints what would happen on stdout, and has no bars.
+    With `keyring` these keys are at hand, whatever is `sealed`. A dry run prints what would happen
+    on stdout, and has no bars.
     """
     try:
-        options = make_options(shared, settings, sealed=sealed, source=source)
+        options = make_options(shared, settings, sealed=sealed, source=source, keyring=keyring)
         with open_console(
             quiet=shared.quiet,
             json=shared.json,
@@ -163,7 +165,12 @@ def fail(error: SealiftError) -> NoReturn:
 
 
 def make_options(
-    shared: Shared, settings: Settings, *, sealed: bool, source: SourceOptions | None = None
+    shared: Shared,
+    settings: Settings,
+    *,
+    sealed: bool,
+    source: SourceOptions | None = None,
+    keyring: Keyring | None = None,
 ) -> Options:
     """The engine's options from flags and settings. Raises UsageError."""
     return Options(
@@ -177,7 +184,7 @@ def make_options(
         memory=parse_size(shared.memory) if shared.memory else DEFAULT_MEMORY,
         max_bandwidth=parse_size(shared.max_bandwidth) if shared.max_bandwidth else None,
         source=source,
-        keyring=settings.keyring if sealed else Keyring(),
+        keyring=keyring or (settings.keyring if sealed else Keyring()),
         words=tuple(sys.argv[1:]),
         aim=aim(sys.argv[1:]),
     )

@@ -5,12 +5,13 @@ file name that are not UTF-8 appear as lone surrogates `\udc80` to `\udcff` (PEP
 bytes, times in seconds. Readers must ignore events and fields they do not know.
 
     {"event": "done", "name": str, "location": "s3://...", "size": int, "checked": bool,
-     "direction": "upload" | "download" | "copy" | "verify"}         + "note": str if there is one
+     "direction": "upload" | "download" | "copy" | "verify" | "rekey"}
+                                                                     + "note": str if there is one
     {"event": "removed", "name": str}
     {"event": "failed", "name": str, "error": str, "hint": str, "cause": str | null, "type": str}
     {"event": "skipped", "name": str, "reason": str}
-    {"event": "would", "act": "upload" | "download" | "copy" | "remove", "name": str, "to": str,
-     "size": int}
+    {"event": "would", "act": "upload" | "download" | "copy" | "remove" | "rekey", "name": str,
+     "to": str, "size": int}
     {"event": "retried", "name": str, "attempt": int, "delay": float, "error": str,
      "cause": str | null}
     {"event": "noted", "text": str}
