@@ -41,6 +41,8 @@ from sealift.wire.tagging import KEY_ID_TAG
 
 # How often an object is begun anew when it was replaced meanwhile.
 START_COUNT = 3
+# Of what was there before the bucket had versions; MiniStack does not name it.
+NULL_VERSION = "null"
 
 
 class Found(NamedTuple):
@@ -181,7 +183,7 @@ class Rekeyer:
             try:
                 return await self._head(name, guess)
             except ObjectError as error:
-                if not is_about_key(error):
+                if not (is_about_key(error) or _is_bare(error)):
                     raise
             refused.append(guess)
         sealed = await self._finder.find(name, job.size, recorded, refused)
@@ -299,8 +301,9 @@ class Rekeyer:
 
     async def _end_old_version(self, name: str, old: str | None, version_id: str | None) -> None:
         """Remove the version that was read, where that is asked for and it is there still."""
-        if old is None or old == version_id:
+        if version_id is None or (old or NULL_VERSION) == version_id:
             return
+        old = old or NULL_VERSION
         if not self._options.remove_old_versions:
             self.old_version_count += 1
             return
@@ -323,9 +326,19 @@ def check_usable(options: RekeyOptions, keyring: Keyring) -> None:
             raise UsageError("the two keys are the same", hint="there is nothing to do")
 
 
+def _is_bare(error: ObjectError) -> bool:
+    """Whether a HEAD was refused, whose reply has no body to tell why."""
+    return (
+        isinstance(error, ReplyError) and error.operation == "HeadObject" and not error.code
+        and error.status in (400, 403)
+    )  # fmt: skip
+
+
 def _is_worth_another(error: ObjectError) -> bool:
     """Whether to look at the object again, and to begin it anew."""
-    if isinstance(error, ObjectChangedError | OvertakenError) or is_about_key(error):
+    if isinstance(error, ObjectChangedError | OvertakenError):
+        return True
+    if is_about_key(error) or _is_bare(error):
         return True
     if isinstance(error, IntegrityError):
         return not isinstance(error, NotSealedError)
