@@ -20,6 +20,7 @@ from typing import NamedTuple
 from sealift.copier import Copier, Source, Way, choose_way, is_beyond
 from sealift.describing import Described, describe
 from sealift.errors import (
+    Cause,
     IntegrityError,
     NotSealedError,
     ObjectChangedError,
@@ -150,27 +151,38 @@ class Rekeyer:
 
     async def _rekey(self, entry: Outcome) -> bool | None:
         """Rekey one object; see `Settle` for what is returned. Raises ObjectError."""
-        job = entry.job
+        job, before = entry.job, None
         for start in range(1, START_COUNT + 1):
             found = await self._find(job)
-            if self._decide(entry, found) is Verdict.SAME:
+            is_ours = before is not None and _has_same_bytes(found.head, before.head)
+            if self._decide(entry, found, before if is_ours else None) is Verdict.SAME:
                 await self._keep(entry, found)
-                return None
+                if before is None or not is_ours:
+                    return None
+                entry.seal, entry.outcome = before.seal, "rekeyed"  # the reply was lost
+                await self._end_old_version(entry, before.head.version_id)
+                return False
             try:
                 return await self._write(entry, found)
             except ObjectError as error:
                 if start == START_COUNT or not _is_worth_another(error):
-                    raise
+                    raise _told(error) from None
+            before = found
         raise AssertionError
 
-    def _decide(self, entry: Outcome, found: Found) -> Verdict:
-        """What becomes of the object. ObjectError when it is none of the two."""
+    def _decide(self, entry: Outcome, found: Found, before: Found | None = None) -> Verdict:
+        """What becomes of the object. ObjectError when it is none of the two.
+
+        What is plain, and was not `before` it was written here, is sealed whatever is taken.
+        """
         entry.seal, entry.old_version_id = found.seal, found.head.version_id
         entry.crc = found.head.facts.crc
         verdict = decide(found.seal, self._options)
-        if verdict is Verdict.OTHER:
-            raise not_taken(found.seal)
-        return verdict
+        if verdict is not Verdict.OTHER:
+            return verdict
+        if before is not None and not found.seal.key_id:
+            return Verdict.MOVE
+        raise not_taken(found.seal)
 
     # What it is under
 
@@ -191,7 +203,7 @@ class Rekeyer:
             case Sealing.KEY | Sealing.NONE:
                 return await self._head(name, sealed.key_id or UNSEALED)
             case Sealing.ARCHIVED:
-                raise ObjectError("the object is archived", hint="restore it first")
+                raise _archived()
             case Sealing.MISSING:
                 text = f"the object is under the customer key {sealed.key_id}, which is not at hand"
             case _:
@@ -265,7 +277,7 @@ class Rekeyer:
         job.etag, job.version_id, job.key_id = after.etag, after.version_id, self._target.key_id
         job.crc = job.crc if job.crc is not None else after.facts.crc
         entry.outcome, entry.crc, entry.version_id = "rekeyed", job.crc, after.version_id
-        await self._end_old_version(name, head.version_id, after.version_id)
+        await self._end_old_version(entry, head.version_id)
         return checked
 
     def _copier(self, found: Found) -> Copier:
@@ -299,8 +311,10 @@ class Rekeyer:
         if there != tags and not (only_missing and there):
             await self._retrier.run(name, self._writer.put_object_tagging, name, tags)
 
-    async def _end_old_version(self, name: str, old: str | None, version_id: str | None) -> None:
+    async def _end_old_version(self, entry: Outcome, old: str | None) -> None:
         """Remove the version that was read, where that is asked for and it is there still."""
+        name, version_id = entry.job.location.name, entry.version_id
+        entry.old_version_id = old
         if version_id is None or (old or NULL_VERSION) == version_id:
             return
         old = old or NULL_VERSION
@@ -326,6 +340,28 @@ def check_usable(options: RekeyOptions, keyring: Keyring) -> None:
             raise UsageError("the two keys are the same", hint="there is nothing to do")
 
 
+def _has_same_bytes(one: HeadFacts, other: HeadFacts) -> bool:
+    """Whether two heads tell of the same bytes, as far as they can."""
+    if one.size != other.size:
+        return False
+    if None not in (one.facts.crc, other.facts.crc):
+        return one.facts.crc == other.facts.crc
+    return one.etag == other.etag
+
+
+def _told(error: ObjectError) -> ObjectError:
+    """`error`, in words for what is no matter of this command."""
+    if isinstance(error, ReplyError) and error.code == "InvalidObjectState":
+        return _archived()
+    return error
+
+
+def _archived() -> ObjectError:
+    return ObjectError(
+        "the object is archived and cannot be read; it was left as it is", hint="restore it first"
+    )
+
+
 def _is_bare(error: ObjectError) -> bool:
     """Whether a HEAD was refused, whose reply has no body to tell why."""
     return (
@@ -336,10 +372,10 @@ def _is_bare(error: ObjectError) -> bool:
 
 def _is_worth_another(error: ObjectError) -> bool:
     """Whether to look at the object again, and to begin it anew."""
-    if isinstance(error, ObjectChangedError | OvertakenError):
-        return True
-    if is_about_key(error) or _is_bare(error):
-        return True
-    if isinstance(error, IntegrityError):
-        return not isinstance(error, NotSealedError)
-    return is_beyond(error, in_place=True)
+    if isinstance(error, IntegrityError | ObjectChangedError | OvertakenError):
+        return error.cause is not Cause.PERMANENT or isinstance(error, _PASSING)
+    return is_about_key(error) or _is_bare(error) or is_beyond(error, in_place=True)
+
+
+# The server is at fault, and another way may do; or the object has changed.
+_PASSING = (NotSealedError, ObjectChangedError, OvertakenError)
