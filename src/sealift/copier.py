@@ -203,7 +203,8 @@ class Copier:
                 location.name, self._source.objects, _source(job), condition, tags,
             )  # fmt: skip
         except NotSealedError as error:
-            if not self._is_in_place(job):  # else the source would go; it is as plain as it was
+            error.stays = self._is_in_place(job)  # it is all there is, as plain as it was or not
+            if not error.stays:
                 await remove_unsealed(self._objects, self._retrier, location, error)
             raise
         except ReplyError as error:

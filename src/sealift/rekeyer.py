@@ -151,13 +151,20 @@ class Rekeyer:
 
     async def _rekey(self, entry: Outcome) -> bool | None:
         """Rekey one object; see `Settle` for what is returned. Raises ObjectError."""
-        job, before = entry.job, None
+        job, before, torn = entry.job, None, None
         for start in range(1, START_COUNT + 1):
             found = await self._find(job)
-            is_ours = before is not None and _has_same_bytes(found.head, before.head)
-            if self._decide(entry, found, before if is_ours else None) is Verdict.SAME:
+            if before is not None and not _has_same_bytes(before.head, found.head, torn):
+                before = None  # it is somebody else's now
+            try:
+                verdict = self._decide(entry, found, before)
+            except ObjectError:
+                if torn is not None:
+                    raise torn from None
+                raise
+            if verdict is Verdict.SAME:
                 await self._keep(entry, found)
-                if before is None or not is_ours:
+                if before is None:
                     return None
                 entry.seal, entry.outcome = before.seal, "rekeyed"  # the reply was lost
                 await self._end_old_version(entry, before.head.version_id)
@@ -167,6 +174,8 @@ class Rekeyer:
             except ObjectError as error:
                 if start == START_COUNT or not _is_worth_another(error):
                     raise _told(error) from None
+                if isinstance(error, NotSealedError) and error.stays:
+                    torn = error
             before = found
         raise AssertionError
 
@@ -340,13 +349,16 @@ def check_usable(options: RekeyOptions, keyring: Keyring) -> None:
             raise UsageError("the two keys are the same", hint="there is nothing to do")
 
 
-def _has_same_bytes(one: HeadFacts, other: HeadFacts) -> bool:
-    """Whether two heads tell of the same bytes, as far as they can."""
-    if one.size != other.size:
+def _has_same_bytes(before: HeadFacts, now: HeadFacts, torn: NotSealedError | None) -> bool:
+    """Whether an object has the bytes that it had `before`, as far as its head tells.
+
+    One that was just written without a seal (`torn`) is taken for ours by its size.
+    """
+    if before.size != now.size:
         return False
-    if None not in (one.facts.crc, other.facts.crc):
-        return one.facts.crc == other.facts.crc
-    return one.etag == other.etag
+    if None not in (before.facts.crc, now.facts.crc):
+        return before.facts.crc == now.facts.crc
+    return torn is not None or before.etag == now.etag
 
 
 def _told(error: ObjectError) -> ObjectError:
