@@ -24,7 +24,7 @@ from sealift.cli.running import run_engine
 from sealift.console import open_console
 from sealift.engine import Engine
 from sealift.events import Reporter
-from sealift.keys import CustomerKey
+from sealift.key_files import read_key_file
 from sealift.model import MIN_PART_SIZE
 from sealift.options import Options
 from sealift.wire import pool
@@ -77,7 +77,7 @@ def main() -> None:
     phase_file, key_file, *steps_file = sys.argv[1:]
     phases = [Phase(**fields) for fields in json.loads(Path(phase_file).read_text())]
     counting = Steps(Path(steps_file[0])) if steps_file else Counting()
-    options = Options(CustomerKey.from_file(key_file), part_size=MIN_PART_SIZE)
+    options = Options(read_key_file(key_file)[0].key, part_size=MIN_PART_SIZE)
     with open_console(quiet=True, json=False, progress=False, heading="", key_id=None) as console:
         run(phases, counting, options, console)
     if console.tally.failed_count:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sealift.copier import Source
 from sealift.errors import ObjectError, UsageError
-from sealift.model import Location
+from sealift.model import Job, Location
 from sealift.options import Options, TreeOptions
 from sealift.plan import contents, copied_object, copied_prefix, copy_job
 from sealift.planning import Planner
@@ -26,7 +26,8 @@ class Across:
         self._runner = runner
         side = options.for_source()
         self._same_server = side.same_server(options)
-        self._same_key = side.customer_key == options.customer_key
+        # What S3 encrypts by itself may be encrypted otherwise in its place.
+        self._same_seal = side.customer_key == options.customer_key and not options.encryption
 
     async def copy(self, source: Location, destination: Location, tree: TreeOptions) -> None:
         """Copy an object, or all below a prefix. UsageError when that is the destination."""
@@ -43,7 +44,7 @@ class Across:
             prefix = copied_prefix(source, destination, same_server=self._same_server)
             plan = self._planner.copies(source, pages, cut, prefix, tree)
             in_place = prefix == Location(source.bucket, cut)
-        if in_place and self._same_server and self._same_key:
+        if in_place and self._same_server and self._same_seal:
             raise UsageError(
                 "the source and the destination are the same object", hint="give another name"
             )
@@ -67,4 +68,9 @@ class Across:
 
     async def _side(self, bucket: str) -> Source:
         objects = await self._session.objects(bucket)
-        return Source(objects, self._session.retrier, self._same_server)
+
+        async def explained(error: ObjectError, job: Job) -> ObjectError:
+            name = job.source.name if job.source else ""
+            return await self._session.explained(error, bucket, name)
+
+        return Source(objects, self._session.retrier, self._same_server, explained)

@@ -2,9 +2,9 @@
 
 A job that `expects` something sends If-Match or If-None-Match along (RFC 9110 section 13.1,
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html). What servers make of
-it differs: Ceph 16 takes an ETag without its quotes only, in a bucket with versions none at all,
-and overwrites all the same on Complete, so that LIST is asked before; others answer 501. Where a
-server does not see what it has, LIST is all there is.
+it differs: Ceph 16 takes an ETag without its quotes only, refuses also the right one in a versioned
+bucket, and overwrites all the same on Complete, so that LIST is asked before; others answer 501,
+and LIST is all there is.
 
 A write that was refused may have been made all the same: by an earlier attempt whose reply was
 lost. What stands there tells.
@@ -18,7 +18,7 @@ from typing import TypeVar
 from sealift.errors import NotSealedError, ObjectError, OvertakenError, ReplyError
 from sealift.model import ABSENT, Job, bare_etag
 from sealift.retry import Retrier
-from sealift.wire.bucket import BucketClient, HeadFacts
+from sealift.wire.bucket import BucketClient
 from sealift.wire.operations import Headers
 
 T = TypeVar("T")
@@ -86,6 +86,14 @@ class Conditions:
         if (ABSENT if found is None else bare_etag(found.etag)) != job.expects:
             raise overtaken(job)
 
+    async def _is_as_expected(self, job: Job) -> bool:
+        """Whether LIST shows at the name of a refused write what the job expects there."""
+        try:
+            await self.check(job)
+        except OvertakenError:
+            return False
+        return True
+
     def are_unknown(self, error: ReplyError) -> bool:
         """Whether the server knows no conditions; then none are sent any more."""
         if error.status == 501:
@@ -100,27 +108,21 @@ class Conditions:
         if self.are_unknown(error):
             await self.check(job)
             return False
+        if job.expects != ABSENT and await self._is_as_expected(job):
+            job.expects = None
+            return False
         if self.if_absent and error.attempts == 1:  # nothing of ours can be there
             raise overtaken(job)
         name = job.location.name
         try:
             head = await self._retrier.run(name, self._objects.head_object, name)
         except (ReplyError, NotSealedError):  # there is none, or it is sealed otherwise
-            head = None
-        if head is not None and _is_made(job, head):
-            job.etag, job.version_id = head.etag, head.version_id
-            return True
-        if job.expects == ABSENT:
+            raise overtaken(job) from None
+        is_same = job.crc is not None and (head.size, head.facts.crc) == (job.size, job.crc)
+        if not is_same or job.mtime_ns not in (None, head.facts.mtime_ns):
             raise overtaken(job)
-        await self.check(job)
-        self._is_supported = False  # what was refused is right: no version is seen
-        return False
-
-
-def _is_made(job: Job, head: HeadFacts) -> bool:
-    """Whether an object is the one that `job` writes."""
-    is_same = job.crc is not None and (head.size, head.facts.crc) == (job.size, job.crc)
-    return is_same and job.mtime_ns in (None, head.facts.mtime_ns)
+        job.etag, job.version_id = head.etag, head.version_id
+        return True
 
 
 def overtaken(job: Job) -> OvertakenError:

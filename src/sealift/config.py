@@ -17,8 +17,7 @@ import os
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from sealift.errors import SettingsError, UsageError
 from sealift.keyring import Rule
@@ -29,8 +28,7 @@ FILE_NAME = "sealift.toml"
 _KEY_ID = re.compile("[0-9a-f]{16}")
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(NamedTuple):
     """What was read; `source` is the path of the file, empty where there is none."""
 
     source: str = ""
@@ -51,7 +49,7 @@ def read_config(path: str | None) -> Config:
     if own_path is not None and _is_same(chosen, own_path):
         return own
     config = _read_file(chosen, must_exist=path is not None)
-    return replace(config, key_command=own.key_command) if config.source else own
+    return config._replace(key_command=own.key_command) if config.source else own
 
 
 def parse_config(text: str, source: str) -> Config:

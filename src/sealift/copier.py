@@ -1,8 +1,9 @@
 """One object from S3 to S3: by the server itself where it can, else streamed through memory.
 
-A server is asked once whether it can. Ceph 16 has no CopyObject of sealed objects (501), stores a
-plain source as plaintext under a 200, and reads the source of UploadPartCopy under the wrong key:
-what it says, or does not echo, is believed for the rest of the run, and no plaintext stays.
+A server is asked once whether it can, if `doctor` has not found that it cannot. Ceph 16 has no
+CopyObject of sealed objects (501), stores a plain source as plaintext under a 200, and reads the
+source of UploadPartCopy under the wrong key: what it says, or does not echo, is believed for the
+rest of the run, and no plaintext stays.
 
 A streamed object is verified as an upload is, and against the checksum that its source has.
 """
@@ -13,6 +14,8 @@ import enum
 from collections.abc import Collection, Sequence
 from functools import partial
 from typing import NamedTuple
+
+import anyio
 
 from sealift.checksums import Digest
 from sealift.completion import Multipart
@@ -40,12 +43,15 @@ from sealift.model import (
     part_size_for,
 )
 from sealift.multipart import Multiparts, Origin
-from sealift.resources import Resources, Settle
+from sealift.refusals import READS, TAGGING
+from sealift.resources import Explained, Resources, Settle
 from sealift.retry import Retrier
+from sealift.tagging import Tagging, tags_of_copy
 from sealift.unsealed import remove_unsealed
 from sealift.wire.bucket import BucketClient, HeadFacts
 from sealift.wire.heads import carried_headers
-from sealift.wire.operations import Stored
+from sealift.wire.operations import Headers, Stored
+from sealift.wire.tagging import tagging_header
 
 MAX_COPY_OBJECT_SIZE = 5 * GiB
 # What the server copies by itself takes no memory here; so many parts are still some at once.
@@ -65,11 +71,15 @@ class Way(enum.Enum):
 
 
 class Source(NamedTuple):
-    """The bucket that is read; `same_server` says that the other one's server can reach it."""
+    """The bucket that is read; `same_server` says that the other one's server can reach it.
+
+    `explained` is as in `Resources`, for what goes wrong there.
+    """
 
     objects: BucketClient
     retrier: Retrier
     same_server: bool
+    explained: Explained
 
 
 def choose_way(size: int, refused: Collection[Way]) -> Way:
@@ -86,7 +96,7 @@ def is_beyond(error: ObjectError, *, in_place: bool) -> bool:
     """
     if isinstance(error, NotSealedError | WrongCustomerKeyError):
         return True
-    if not isinstance(error, ReplyError):
+    if not isinstance(error, ReplyError) or error.operation in TAGGING:
         return False
     return error.status in (405, 501) or (in_place and error.code == "InvalidRequest")
 
@@ -105,30 +115,40 @@ class Copier:
         self._retrier = resources.retrier
         self._conditions = Conditions(resources.objects, resources.retrier, if_absent=if_absent)
         self._multiparts = Multiparts(resources, self._conditions)
+        self._tagging = Tagging(resources.objects, resources.retrier)
         self._spread = resources.spread
         self._note_done = resources.note_done
+        self._explained = resources.explained
+        self._recall = resources.recall
         self._source = source
         self._part_size = min(part_size, MAX_STREAMED_PART_SIZE)
         self._checks_crc = False
         self._refused = set() if source.same_server else {Way.OBJECT, Way.PARTS}
+        self._has_recalled = not source.same_server
+        self._recalling = anyio.Lock()
 
     async def move(self, jobs: Sequence[Job], settle: Settle) -> None:
         """Copy the objects of `jobs` one after the other; `settle` hears how each ended."""
         self._conditions.expect(jobs)
+        if not self._has_recalled:
+            await self._recall_refused()
         for job in jobs:
             try:
                 checked = await self._copy(job)
             except OvertakenError as error:
                 settle(job, self._conditions.outcome(error))
             except ObjectError as error:
-                settle(job, error)
+                is_read = isinstance(error, ReplyError) and error.operation in READS
+                explained = self._source.explained if is_read else self._explained
+                settle(job, await explained(error, job))
             else:
                 settle(job, checked)
 
     async def copy_by(self, way: Way, job: Job, head: HeadFacts, described: Described) -> bool:
         """Copy the version `head` of the object of `job` in this one way, described so.
 
-        Returns whether a checksum of every byte was compared. Raises ObjectError.
+        Whoever calls sees to the tags. Returns whether a checksum of every byte was compared.
+        Raises ObjectError.
         """
         job.moved, job.size = 0, head.size
         match way:
@@ -139,6 +159,13 @@ class Copier:
             case Way.STREAM:
                 return await self._stream(job, head, described)
         return False
+
+    async def _recall_refused(self) -> None:
+        """Leave out what the server is known to refuse; all workers wait for that."""
+        async with self._recalling:
+            if not self._has_recalled and (await self._recall()).copies_sealed is False:
+                self._refused.add(Way.OBJECT)
+            self._has_recalled = True
 
     async def _copy(self, job: Job) -> bool:
         """Copy the object of `job`; returns whether a checksum of every byte was compared.
@@ -182,25 +209,35 @@ class Copier:
         name = _source(job).name
         return await self._source.retrier.run(name, self._source.objects.head_object, name)
 
+    async def _tags(self, job: Job, described: Described | None) -> dict[str, str] | None:
+        if described is not None:
+            return None
+        side = self._source
+        return await tags_of_copy(self._objects, side.objects, side.retrier, _source(job))
+
+    async def _ensure_tags(self, operation: str, job: Job, tags: dict[str, str] | None) -> None:
+        if tags is not None:
+            await self._tagging.ensure(operation, job.location.name, tags)
+
     # On the server
 
     async def _copy_object(
         self, job: Job, head: HeadFacts | None = None, described: Described | None = None
     ) -> None:
         location = job.location
-        condition = self._conditions.headers(job) or {}
+        headers = dict(self._conditions.headers(job) or {})
         if head is not None:
-            condition |= {"x-amz-copy-source-if-match": head.etag}
-        tags = None
-        if described is not None:
-            condition |= described.kept
-            tags = described.tags if described.is_retagged else None
+            headers |= {"x-amz-copy-source-if-match": head.etag}
         if self._conditions.if_absent:  # not every server looks at the condition of a copy
             await self._conditions.check(job)
+        tags = retagged = await self._tags(job, described)
+        if described is not None:
+            headers |= described.kept
+            retagged = described.tags if described.is_retagged else None
         try:
             job.etag = await self._retrier.run(
                 location.name, self._objects.copy_object,
-                location.name, self._source.objects, _source(job), condition, tags,
+                location.name, self._source.objects, _source(job), headers, retagged,
             )  # fmt: skip
         except NotSealedError as error:
             error.stays = self._is_in_place(job)  # it is all there is, as plain as it was or not
@@ -211,6 +248,7 @@ class Copier:
             if error.status != 412 or not is_refusal(error, job):
                 raise
             raise overtaken(job) from None  # nobody here has seen the bytes to know them again
+        await self._ensure_tags(Way.OBJECT.value, job, tags)
         job.moved = job.size
         self._note_done()
 
@@ -220,13 +258,16 @@ class Copier:
         head = head or await self._head(job)
         job.size = head.size
         part_size = part_size_for(job.size, COPIED_PART_SIZE)
-        upload = await self._create(job, head, part_size, described, whole_crc=False)
+        tags = await self._tags(job, described)
+        carried = _carried(head, tags, described)
+        upload = await self._create(job, head, part_size, carried, whole_crc=False)
         async with self._multiparts.aborted_on_failure(upload):
             await self._spread(
                 cut_parts(job.size, part_size),
                 partial(self._copy_part, upload, head.etag),
             )
             await self._multiparts.complete(upload)
+        await self._ensure_tags("CreateMultipartUpload", job, tags)
 
     async def _copy_part(self, upload: Multipart, etag: str, part: Part) -> None:
         job = upload.job
@@ -243,14 +284,13 @@ class Copier:
         job: Job,
         head: HeadFacts,
         part_size: int,
-        described: Described | None,
+        carried: Headers,
         *,
         whole_crc: bool,
     ) -> Multipart:
         origin = Origin(str(_source(job)), None, part_size)
         await self._multiparts.resume(job, origin)
         facts = FileFacts(None, head.facts.crc)
-        carried = head.carried if described is None else described.for_parts()
         upload = await self._multiparts.create(
             job, origin, None, facts, carried, whole_crc=whole_crc
         )
@@ -273,8 +313,13 @@ class Copier:
                 raise ObjectChangedError("the object is shorter than planned: it was replaced")
             digest = Digest(room, with_md5=not self._checks_crc)
             received.facts.check(digest.crc)
-            carried = carried_headers(received.head) if described is None else described.carried
+            tags = await self._tags(job, described)
+            if described is None:
+                carried = carried_headers(received.head) | tagging_header(tags or {})
+            else:
+                carried = described.carried
             await self._put(job, room, digest, carried)
+        await self._ensure_tags("PutObject", job, tags)
         self._note_done()
         return True
 
@@ -308,7 +353,9 @@ class Copier:
         head = head or await self._head(job)
         job.size = head.size
         part_size = part_size_for(job.size, self._part_size)
-        upload = await self._create(job, head, part_size, described, whole_crc=True)
+        tags = await self._tags(job, described)
+        carried = _carried(head, tags, described)
+        upload = await self._create(job, head, part_size, carried, whole_crc=True)
         async with self._multiparts.aborted_on_failure(upload):
             await self._spread(
                 cut_parts(job.size, part_size),
@@ -318,6 +365,7 @@ class Copier:
             assert crc is not None
             head.facts.check(crc)
             await self._multiparts.complete(upload)
+        await self._ensure_tags("CreateMultipartUpload", job, tags)
         return True
 
     async def _stream_part(self, upload: Multipart, head: HeadFacts, part: Part) -> None:
@@ -334,6 +382,13 @@ class Copier:
         self._checks_crc = self._checks_crc or stored.checked
         part_done = PartDone(part.number, span.size, stored.etag, digest.crc)
         self._multiparts.add_part(upload, part_done)
+
+
+def _carried(head: HeadFacts, tags: dict[str, str] | None, described: Described | None) -> Headers:
+    """What begins a multipart upload of the version `head`."""
+    if described is not None:
+        return described.for_parts()
+    return head.carried | tagging_header(tags or {})
 
 
 def _source(job: Job) -> Location:

@@ -57,6 +57,7 @@ class Downloader:
         self._memory = resources.memory
         self._retrier = resources.retrier
         self._note_done = resources.note_done
+        self._explained = resources.explained
         self._range_size = min(part_size, MAX_RANGE_SIZE)
         self._ranged = RangedDownloader(
             resources, self._range_size, target, preserve_mode=preserve_mode
@@ -87,7 +88,7 @@ class Downloader:
             try:
                 checked = await self._download(job, error)
             except ObjectError as reason:
-                settle(job, reason)
+                settle(job, await self._explained(reason, job))
             else:
                 settle(job, checked)
 

@@ -17,6 +17,8 @@ KMS_KEY_HEADER = "x-amz-server-side-encryption-aws-kms-key-id"
 # SSE-S3 and SSE-KMS, as S3 names them.
 S3 = "AES256"
 KMS = "aws:kms"
+# SSE-C, as `--sse` has it.
+CUSTOMER = "c"
 # A key is told by its ARN, whatever named it: arn:aws:kms:REGION:ACCOUNT:key/ID
 _ALIAS = "alias/"
 _KMS_TEXT = re.compile("kms(?::([!-~]+))?")
@@ -64,7 +66,9 @@ def not_as_asked(operation: str, asked: ServerSide, told: ServerSide | None) -> 
         text = f"the server did not take the encryption {asked}; nothing was sent"
     else:
         text = f"the server did not encrypt by {asked}: the bytes were stored {stored}"
-    error = NotSealedError(f"{operation}: {text}")
+    error = NotSealedError(
+        f"{operation}: {text}", hint="the server may not know it; choose another one by --sse"
+    )
     error.stored = stored
     return error
 

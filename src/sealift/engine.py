@@ -282,6 +282,10 @@ class Engine:
         """HEAD of an object with the customer key."""
         return await self._remote.head(location)
 
+    async def key_id(self, location: Location) -> str | None:
+        """The id of the customer key that objects of this name are read with."""
+        return (await self._session.objects(location.bucket)).key_id
+
     async def bucket_client(self, bucket: str) -> BucketClient:
         """What speaks to a bucket, one attempt a call; `retrier` makes more."""
         return await self._session.objects(bucket)
@@ -379,6 +383,8 @@ class Engine:
             raise UsageError(
                 "options of the source are for copies from s3 to s3", hint="leave --source-... out"
             )
+        if self._options.tag_key_id and direction is Direction.DOWN:
+            raise UsageError("--tag-key-id is for objects", hint="leave it out")
         return direction
 
     # All of them

@@ -51,6 +51,20 @@ class Cause(enum.Enum):
     PERMANENT = "permanent"
 
 
+class Denial(enum.Enum):
+    """Why a server refused, as far as the evidence tells; see `refusals`."""
+
+    SSE_C_BLOCKED = "the bucket blocks SSE-C"
+    POLICY = "a policy forbids it or does not allow it"
+    WRONG_KEY = "another customer key"
+    MISSING = "perhaps no such object"
+    CLOCK = "clock skew"
+    CREDENTIALS = "wrong credentials"
+    LOCKED = "Object Lock"
+    ARCHIVED = "archived"
+    UNKNOWN = "no right, or another customer key"
+
+
 class SealiftError(Exception):
     """Root of the tree.
 
@@ -104,7 +118,13 @@ class ObjectError(SealiftError):
 
 
 class ReplyError(ObjectError):
-    """The server answered `status` with the S3 error `code` (empty when the reply had no body)."""
+    """The server answered `status` with the S3 error `code` (empty when the reply had no body).
+
+    `text` is its message. `sealed` says that a customer key was sent, `denial` why it was refused.
+    """
+
+    sealed: bool = False
+    denial: Denial | None = None
 
     def __init__(
         self,
@@ -124,6 +144,7 @@ class ReplyError(ObjectError):
         self.operation = operation
         self.status = status
         self.code = code
+        self.text = text
         self.date: str | None = None
 
 

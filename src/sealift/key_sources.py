@@ -16,7 +16,6 @@ from contextlib import contextmanager, suppress
 
 from sealift.config import Config, read_config
 from sealift.errors import CustomerKeyError, SealiftError, SettingsError
-from sealift.key_command import run_key_command
 from sealift.key_files import (
     KEY_MD5_NAME,
     KEY_NAME,
@@ -103,7 +102,8 @@ class KeySources:
             )
         raise SettingsError(
             "there is no customer key",
-            hint=f"set {KEY_NAME} in .env, give --key-file, or make one: sealift key new",
+            hint=f"set {KEY_NAME} in .env, give --key-file, or make one: sealift key new; "
+            "--sse none, s3 or kms do without",
         )
 
     def key_directory(self) -> str:
@@ -163,6 +163,8 @@ class KeySources:
         command = self._command or config.key_command
         if command is None:
             return []
+        from sealift.key_command import run_key_command  # here, as what few runs need
+
         return keys_in(run_key_command(command), "what the key command printed", "key command")
 
     def _directory_files(self) -> list[str]:

@@ -93,7 +93,7 @@ class Multiparts:
             origin.identity,
             job.size,
             origin.part_size,
-            self._objects.key_id,
+            self._objects.seal_id,
             facts.crc,
             time.time(),
         )
@@ -154,7 +154,7 @@ class Multiparts:
             record.upload_id
             and record.path == origin.path
             and _is_same(record.identity, origin.identity)
-            and (record.key_id, record.size) == (self._objects.key_id, job.size)
+            and (record.key_id, record.size) == (self._objects.seal_id, job.size)
         )
         try:
             if not fits:

@@ -3,13 +3,14 @@
 | failures                                          | why they are no matter of one object      |
 |---------------------------------------------------|-------------------------------------------|
 | credentials expired, also after they were renewed | all requests are signed with them         |
+| a write is refused, for the bucket blocks SSE-C   | it refuses each                           |
 | the first writes of the run are all refused       | a bucket that takes no SSE-C refuses each |
 """
 
 from __future__ import annotations
 
-from sealift.errors import Cause, ObjectError, ReplyError
-from sealift.replies import WRITES
+from sealift.errors import Cause, Denial, ObjectError, ReplyError
+from sealift.refusals import WRITES
 
 # So many objects fail before the run is given up. Fewer refusals may be about their names; a
 # command that moves one object has said all by its failure.
@@ -37,9 +38,17 @@ class Outlook:
             self._expired_count += 1
         elif _is_refused_write(error) and not has_written:
             self._refused_count += 1
-        if self._expired_count < EXPIRED_COUNT and self._refused_count < REFUSED_COUNT:
+        if (
+            self._expired_count < EXPIRED_COUNT
+            and self._refused_count < REFUSED_COUNT
+            and not _is_blocked(error)
+        ):
             return None
         return ObjectError(f"no more objects are tried: {error.message}", hint=error.hint)
+
+
+def _is_blocked(error: ObjectError) -> bool:
+    return isinstance(error, ReplyError) and error.denial is Denial.SSE_C_BLOCKED
 
 
 def _is_refused_write(error: ObjectError) -> bool:

@@ -32,6 +32,7 @@ class UploadState(enum.IntEnum):
 class UploadRecord(NamedTuple):
     """A multipart upload of the object `name`, in the bucket `scope`.
 
+    `key_id` is that of the customer key, or names what S3 encrypts by itself, as `aws:kms:ID`.
     `path` is the absolute path of the file and `identity` what it was; for a copy on the server the
     source's URI and None. `whole_crc` is the CRC64NVME in the metadata; `keeps_crc` says that the
     server keeps it instead. `planned_at` in seconds since the epoch. `upload_id` is empty until

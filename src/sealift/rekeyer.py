@@ -121,8 +121,8 @@ class Rekeyer:
                 try:
                     checked = await self._rekey(entry)
                 except ObjectError as error:
-                    entry.error = error
-                    settle(job, error)
+                    entry.error = await self._resources.explained(error, job)
+                    settle(job, entry.error)
                 else:
                     settle(job, checked)
         finally:
@@ -292,7 +292,9 @@ class Rekeyer:
     def _copier(self, found: Found) -> Copier:
         copier = self._copiers.get(found.seal)
         if copier is None:
-            source = Source(found.reader, self._retrier, same_server=True)
+            source = Source(
+                found.reader, self._retrier, same_server=True, explained=self._resources.explained
+            )
             copier = Copier(self._resources, self._part_size, source)
             self._copiers[found.seal] = copier
         return copier
@@ -306,7 +308,8 @@ class Rekeyer:
         after = await read_back(
             self._writer, self._retrier, job, found.head, is_copied=way is not Way.STREAM
         )
-        if after.noted_tags:
+        is_copied = way is not Way.STREAM
+        if after.noted_tags or (is_copied and (described.tags or described.is_retagged)):
             await self._set_tags(name, described.tags)
         if (way, seal) not in self._seen_refused and (seal.key_id or self._target.key_id):
             await check_refused(found.reader, self._retrier, name, after)

@@ -69,7 +69,10 @@ class Remote:
         except ObjectError as error:
             raise UsageError(error.message, hint=error.hint) from None
         objects = await self._session.objects(location.bucket)
-        return await self._session.retrier.run(name, objects.head_object, name)
+        try:
+            return await self._session.retrier.run(name, objects.head_object, name)
+        except ObjectError as error:
+            raise await self._session.explained(error, location.bucket, name) from None
 
     async def there(self, location: Location) -> HeadFacts:
         """HEAD of an object that a command is about; UsageError when there is none."""

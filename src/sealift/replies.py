@@ -10,7 +10,8 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-from sealift.errors import Cause, ReplyError, UnsealedError, WrongCustomerKeyError
+from sealift.errors import Cause, Denial, ReplyError, UnsealedError, WrongCustomerKeyError
+from sealift.refusals import TAGGING, Evidence, judge
 
 _CAUSE_OF_CODE = {
     **dict.fromkeys(
@@ -43,22 +44,18 @@ _CAUSE_OF_STATUS = {
 _HINT_OF_CODE = {
     "NoSuchBucket": "check the bucket's name and the endpoint",
     "NoSuchKey": "check the object's name",
-    "InvalidAccessKeyId": "check the access key of your profile",
-    "SignatureDoesNotMatch": "check the secret key of your profile",
-    "InvalidObjectState": "the object is archived; restore it from the archive first",
     "EntityTooLarge": "the object is larger than this server takes",
     "KeyTooLongError": "the name is longer than 1024 bytes",
     "InvalidObjectName": "this server does not take such a name",
-    "RequestTimeTooSkewed": "set this machine's clock",
     "KMS.NotFoundException": "check the key id of KMS, and that it is of the bucket's region",
     "KMS.DisabledException": "enable the key in KMS",
     "InvalidTag": "an object has at most 10 tags",
     "ExpiredToken": "renew your credentials, for example by: aws sso login",
 }
 
-_SSE_C_BLOCKED = (
-    "since April 2026 new AWS buckets refuse SSE-C until PutBucketEncryption sets "
-    "BlockedEncryptionTypes to NONE; otherwise check your rights on the bucket"
+UNSEALED_READ = (
+    "it is not sealed with a customer key: read it with --sse none, the source of a copy with "
+    "--source-sse none"
 )
 
 # The texts by which servers say that the customer key is not the object's.
@@ -75,10 +72,6 @@ _OTHER_SEAL_TEXTS = (
 
 # Ceph, to a request that has no SSE-C headers and needs them.
 _KEY_WANTED_TEXT = "must provide a valid encryption algorithm"
-
-TAGGING = frozenset({"GetObjectTagging", "PutObjectTagging"})
-DELETES = frozenset({"DeleteObject", "DeleteObjects"})
-WRITES = frozenset({"PutObject", "UploadPart", "CreateMultipartUpload", "CopyObject"})
 
 
 def reply_error(
@@ -107,42 +100,36 @@ def reply_error(
             cause=Cause.PERMANENT, request_id=request_id,
             hint="use the key that the object was sealed with",
         )  # fmt: skip
+        error.denial = Denial.WRONG_KEY
     elif unsealed_read or any(sign in lowered for sign in _OTHER_SEAL_TEXTS):
         kind = UnsealedError if sealed else WrongCustomerKeyError
         error = kind(
             operation, status, code, text, cause=Cause.PERMANENT, request_id=request_id,
-            hint="the object is not sealed with a customer key" if sealed
+            hint=UNSEALED_READ if sealed
             else "give the customer key that the object was sealed with",
         )  # fmt: skip
     else:
-        hint = _hint(operation, status, code, headers, sealed=sealed)
+        verdict = judge(Evidence(operation, status, code, text, sealed))
+        hint = _hint(operation, status, code, headers) if verdict is None else verdict.hint
         error = ReplyError(
             operation, status, code, text, cause=cause, request_id=request_id, hint=hint
         )
+        error.denial = None if verdict is None else verdict.denial
+    error.sealed = sealed
     error.date = headers.get("date")
     error.retry_after = _retry_after(headers.get("retry-after"))
     return error
 
 
-def _hint(
-    operation: str, status: int, code: str, headers: Mapping[str, str], *, sealed: bool
-) -> str:
+def _hint(operation: str, status: int, code: str, headers: Mapping[str, str]) -> str:
     if 300 <= status < 400:
         region = headers.get("x-amz-bucket-region")
         if region:
             return f"the bucket is in the region {region}: give --region {region}"
         target = headers.get("location")
         return f"redirects are not followed; the server named {target}" if target else ""
-    if operation in TAGGING and status in (403, 405, 501):
-        if status == 403:
-            return f"you need the right s3:{operation}"
+    if operation in TAGGING and status in (405, 501):
         return "this server keeps no tags of objects"
-    if code == "AccessDenied" or (status == 403 and not code):
-        if sealed and operation in WRITES:
-            return _SSE_C_BLOCKED
-        if operation in DELETES:
-            return "check your right to remove objects, and that none is locked"
-        return "check your rights on the bucket, and that this is the object's customer key"
     return _HINT_OF_CODE.get(code, "")
 
 

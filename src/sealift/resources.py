@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sealift.errors import ObjectError
 from sealift.files.disk import Disk
@@ -13,9 +14,14 @@ from sealift.model import Job, Spread
 from sealift.retry import Retrier
 from sealift.wire.bucket import BucketClient
 
+if TYPE_CHECKING:
+    from sealift.capabilities import Capabilities
+
 # Hears how a job ended: whether a checksum of every byte was compared, or what failed; None says
 # that there was nothing to move.
 Settle = Callable[[Job, bool | ObjectError | None], None]
+
+Explained = Callable[[ObjectError, Job], Awaitable[ObjectError]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +29,9 @@ class Resources:
     """The data plane, the disk, the memory budget, the retry policy, the journal, how pieces are
     spread.
 
-    `note_done` is called after each request that moved an object whole.
+    `note_done` is called after each request that moved an object whole. `explained` turns the
+    error of a job into one that says why, if it was a refusal. `recall` reads what is remembered
+    of the server.
     """
 
     objects: BucketClient
@@ -33,3 +41,5 @@ class Resources:
     spread: Spread
     note_done: Callable[[], None]
     ledger: Ledger
+    explained: Explained
+    recall: Callable[[], Awaitable[Capabilities]]

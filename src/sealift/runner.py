@@ -38,6 +38,7 @@ from sealift.upload import Uploader
 from sealift.wire.bucket import BucketClient, HeadFacts
 
 if TYPE_CHECKING:
+    from sealift.capabilities import Capabilities
     from sealift.copier import Source
 
 Plan = AsyncIterator[list[Job]]
@@ -346,7 +347,21 @@ class Runner:
             spread=schedule.spread,
             note_done=schedule.note_done,
             ledger=ledger,
+            explained=self._explained,
+            recall=partial(self._recall, objects.scope),
         )
+
+    async def _recall(self, scope: str) -> Capabilities:
+        """What is remembered of a server under a customer key."""
+        from sealift.capabilities import UNKNOWN, recall  # here: small files have no use for it
+
+        if self._options.customer_key is None:
+            return UNKNOWN
+        return await self._disk.run(recall, self._options.state_directory, scope, time.time())
+
+    async def _explained(self, error: ObjectError, job: Job) -> ObjectError:
+        location = job.location
+        return await self._session.explained(error, location.bucket, location.name)
 
 
 def _working_directory() -> str:

@@ -24,6 +24,7 @@ from sealift.errors import (
     SettingsError,
 )
 from sealift.events import Noted, Reporter, Retried
+from sealift.inquiry import Inquiry
 from sealift.options import Options
 from sealift.replies import http_seconds
 from sealift.retry import Policy, Retrier
@@ -34,9 +35,11 @@ from sealift.wire.bucket import BucketClient
 from sealift.wire.identity import Identity
 from sealift.wire.operations import Bucket
 from sealift.wire.pool import Pool
+from sealift.wire.sigv4 import Credentials
 
 if TYPE_CHECKING:
     from sealift.control import Control
+    from sealift.control.bucket_settings import BucketSettings
 
 # How long the first request of a run is tried: a wrong endpoint should show at once.
 FIRST_CONTACT_BUDGET = 8.0
@@ -58,6 +61,7 @@ class Session:
         self._reporter = reporter
         self._stack = AsyncExitStack()
         self._clients: dict[str, BucketClient] = {}
+        self._inquiries: dict[str, Inquiry] = {}
         rate = options.max_bandwidth
         self._bandwidth = None if rate is None else Bandwidth(rate)
         self._direct: DirectRoute | None = None
@@ -93,6 +97,53 @@ class Session:
             client = self._clients[bucket] = await self._reach(bucket)
         return client
 
+    async def explained(self, error: ObjectError, bucket: str, name: str) -> ObjectError:
+        """`error`, of a request about an object, with why it was refused, if it was.
+
+        That may cost a few requests, once a run.
+        """
+        client = self._clients.get(bucket)
+        if client is None or not isinstance(error, ReplyError) or error.denial is None:
+            return error
+        inquiry = self._inquiries.get(bucket)
+        if inquiry is None:
+            inquiry = self._inquiries[bucket] = Inquiry(bucket, client, self.settings)
+        return await inquiry.explained(error, name)
+
+    async def settings(self, bucket: str) -> BucketSettings:
+        """What speaks of a bucket's settings: the control plane, opened when it is first needed."""
+        return (await self.control()).settings(bucket)
+
+    async def control(self) -> Control:
+        """The control plane, opened when it is first needed."""
+        control = await self._use_control()
+        control.identity = self._identity
+        return control
+
+    # Before anything is known to hold
+
+    async def server(self, bucket: str | None) -> Server:
+        """The server that requests about a bucket go to, or those about none."""
+        if self._direct is not None and (bucket is None or self._direct.bucket(bucket)):
+            return self._direct.server
+        control = await self._use_control()
+        if bucket is None:
+            return Server.from_url(control.endpoint_url)
+        return (await control.locate(bucket))[0]
+
+    def pool(self, server: Server) -> Pool:
+        """Connections to a server, closed at the end of the run."""
+        direct, control = self._direct, self._control
+        ca_bundle = direct.ca_bundle if direct else control.ca_bundle if control else None
+        return self._make_pool(server, ca_bundle)
+
+    async def credentials(self) -> tuple[Credentials, str]:
+        """Who signs, and where that was found, in botocore's words."""
+        if self._direct is not None:
+            return self._direct.credentials, "env"
+        control = await self._use_control()
+        return await control.credentials(), await control.source_of_credentials()
+
     async def keep_credentials(self) -> None:
         """Renew temporary credentials for ever, before they expire; botocore knows when that is."""
         while self._control is not None:
@@ -117,11 +168,10 @@ class Session:
         elsewhere = await self._is_elsewhere(client, bucket)
         if elsewhere is None:
             return client
-        control = await self._use_control()
-        control.identity = self._identity
+        control = await self.control()
         with _settings_checked():
             try:
-                await self._brief_retrier().run(bucket, control.reach, bucket)
+                await self.brief_retrier().run(bucket, control.reach, bucket)
             except NetworkError:  # botocore cannot read what the server says
                 raise elsewhere from None
         return await self._locate(bucket)  # in the region that botocore has learned by now
@@ -148,7 +198,7 @@ class Session:
     async def _first_contact(self, client: BucketClient, bucket: str) -> None:
         """A server that asks to slow down is there: it gets as long as it may take in a run."""
         try:
-            await self._brief_retrier().run(bucket, client.reach)
+            await self.brief_retrier().run(bucket, client.reach)
         except ReplyError as error:
             if error.cause is not Cause.THROTTLED:
                 raise
@@ -157,14 +207,7 @@ class Session:
     def _make_client(
         self, server: Server, reached: Bucket, ca_bundle: str | None, identity: Identity
     ) -> BucketClient:
-        pool = Pool(
-            server,
-            client_context(ca_bundle),
-            proxy=find_proxy(server),
-            deadlines=self._options.deadlines,
-            bandwidth=self._bandwidth,
-        )
-        self._stack.callback(pool.close)
+        pool = self._make_pool(server, ca_bundle)
         options = self._options
         return BucketClient(
             pool,
@@ -174,6 +217,17 @@ class Session:
             options.encryption,
             tag_key_id=options.tag_key_id,
         )
+
+    def _make_pool(self, server: Server, ca_bundle: str | None) -> Pool:
+        pool = Pool(
+            server,
+            client_context(ca_bundle),
+            proxy=find_proxy(server),
+            deadlines=self._options.deadlines,
+            bandwidth=self._bandwidth,
+        )
+        self._stack.callback(pool.close)
+        return pool
 
     def _find_direct(self) -> DirectRoute | None:
         options = self._options
@@ -186,7 +240,6 @@ class Session:
         )
 
     async def _use_control(self) -> Control:
-        """The control plane, opened when it is first needed."""
         if self._control is not None:
             return self._control
         from sealift.control import open_control  # here: it loads botocore
@@ -204,7 +257,8 @@ class Session:
 
     # Between attempts
 
-    def _brief_retrier(self) -> Retrier:
+    def brief_retrier(self) -> Retrier:
+        """The policy of attempts where a wrong setting should show at once."""
         budget = min(FIRST_CONTACT_BUDGET, self._options.policy.budget)
         return self.make_retrier(anyio.sleep, replace(self._options.policy, budget=budget))
 

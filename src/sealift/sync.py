@@ -26,6 +26,7 @@ from sealift.differences import D, Entries, Extras, Listed, Question, Rules, S, 
 from sealift.errors import (
     CatalogueError,
     LocalFileError,
+    NotSealedError,
     ObjectError,
     UsageError,
     WrongCustomerKeyError,
@@ -259,13 +260,14 @@ class Sync:
         else:
             try:
                 head = await self.remote.head(job.location)
-            except WrongCustomerKeyError:
+            except (WrongCustomerKeyError, NotSealedError):
                 if job.direction is Direction.UP:  # the file goes up, under the key of today
                     return False
                 raise
             etag, crc = head.etag, head.facts.crc
             job.version_id = head.version_id
-            if crc is None or head.size != file.size:
+            is_sealed = head.sealed or job.direction is Direction.DOWN
+            if crc is None or head.size != file.size or not is_sealed:
                 return False
         async with self.memory.buffer(CHUNK_SIZE) as room:
             if await self.disk.run(file_crc, file.path, room) != crc:
@@ -278,10 +280,10 @@ class Sync:
         ours = await there.head(source)
         try:
             theirs = await self.remote.head(job.location)
-        except WrongCustomerKeyError:  # it is replaced, under the key of today
+        except (WrongCustomerKeyError, NotSealedError):  # it is replaced, under the key of today
             return False
         crc = theirs.facts.crc
-        if crc is None or crc != ours.facts.crc or ours.size != theirs.size:
+        if crc is None or (crc, ours.size) != (ours.facts.crc, theirs.size) or not theirs.sealed:
             return False
         job.etag, job.crc, job.version_id = theirs.etag, crc, theirs.version_id
         return True

@@ -6,7 +6,8 @@ What the server is asked to check depends on what it shows to check:
   first such reply, and with servers that never echo (Ceph 16), Content-MD5 goes along.
 - A multipart object's own CRC64NVME is kept by the server where it says so in the reply to Create.
   Elsewhere it goes into the metadata, which Create takes before the first part: then the file is
-  read once more, up front (some 0.3 s a GiB from the page cache).
+  read once more, up front (some 0.3 s a GiB from the page cache). The first Create of a run finds
+  out, unless `doctor` has.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from sealift.metadata import FileFacts, content_type
 from sealift.model import ByteRange, Job, MiB, Part, PartDone, cut_parts, part_size_for
 from sealift.multipart import Multiparts, Origin
 from sealift.resources import Resources, Settle
+from sealift.tagging import Tagging
 from sealift.unsealed import remove_unsealed
 from sealift.wire.connection import Body
 
@@ -60,8 +62,11 @@ class Uploader:
         self._retrier = resources.retrier
         self._conditions = Conditions(resources.objects, resources.retrier, if_absent=if_absent)
         self._multiparts = Multiparts(resources, self._conditions)
+        self._tagging = Tagging(resources.objects, resources.retrier)
         self._spread = resources.spread
         self._note_done = resources.note_done
+        self._explained = resources.explained
+        self._recall = resources.recall
         self._part_size = part_size
         self._max_put_size = min(part_size, MAX_BUFFERED_PART_SIZE)
         # Of st_mode: the file type and the permissions, no setuid and such.
@@ -91,7 +96,7 @@ class Uploader:
             except OvertakenError as error:
                 settle(job, self._conditions.outcome(error))
             except ObjectError as error:
-                settle(job, error)
+                settle(job, await self._explained(error, job))
             else:
                 settle(job, checked)
             failed = None
@@ -121,6 +126,8 @@ class Uploader:
         except NotSealedError as error:
             await remove_unsealed(self._objects, self._retrier, job.location, error)
             raise
+        if self._tagging.is_on:
+            await self._tagging.ensure("PutObject", job.location.name)
         return True
 
     # One request
@@ -136,6 +143,8 @@ class Uploader:
                     raise read
                 end = start + job.size
                 await self._put(job, room[start:end], *read)
+                if self._tagging.is_on:
+                    await self._tagging.ensure("PutObject", job.location.name)
                 self._retrier.note_success()
                 start = end
                 yield
@@ -183,11 +192,11 @@ class Uploader:
             mode = self._kept(source.mode)
             identity = source.identity if mode is None else (*source.identity, mode)
             origin = Origin(source.path, identity, part_size)
-            upload = await self._multiparts.resume(job, origin)
-            if upload is None:
-                upload = await self._create(job, source, origin)
-            elif upload.is_done:
+            left = await self._multiparts.resume(job, origin)
+            upload = left or await self._create(job, source, origin)
+            if upload.is_done:
                 job.mtime_ns, job.moved = source.mtime_ns, job.size
+                await self._tag_whole(job, is_new=False)
                 return
             async with self._multiparts.aborted_on_failure(upload):
                 await self._spread(
@@ -199,14 +208,23 @@ class Uploader:
                     raise SourceChangedError("the file was changed while it was sent")
                 job.mtime_ns = source.mtime_ns
                 await self._multiparts.complete(upload)
+            await self._tag_whole(job, is_new=left is None)
         finally:
             source.close()
+
+    async def _tag_whole(self, job: Job, *, is_new: bool) -> None:
+        """Not `is_new`: begun by an earlier run, maybe without the tag."""
+        if self._tagging.is_on:
+            name = job.location.name
+            await self._tagging.ensure("CreateMultipartUpload", name, came_along=is_new)
 
     async def _create(self, job: Job, source: SourceFile, origin: Origin) -> Multipart:
         """Create an upload; its metadata have the CRC64NVME of the whole where the server keeps
         none."""
         kind = content_type(job.location.name)
         facts = FileFacts(source.mtime_ns, mode=self._kept(source.mode))
+        if self._keeps_whole_crc is None and (await self._recall()).keeps_whole_crc is False:
+            self._keeps_whole_crc = False
         if self._keeps_whole_crc is not False:
             upload = await self._multiparts.create(job, origin, kind, facts, whole_crc=True)
             self._keeps_whole_crc = upload.keeps_crc

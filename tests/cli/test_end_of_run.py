@@ -44,6 +44,7 @@ def test_case_26_a_bucket_that_blocks_sse_c_ends_the_run_with_the_hint(
 ) -> None:
     server.store("t/extra", b"only there")
     server.script(Match(operation="PutObject", times=None), DENIED)
+    server.script(Match(operation="GetBucketEncryption", times=None), DENIED)
     options = ["--delete"] if command == "sync" else []
 
     ended = run(command, f"{tree}/", "s3://bucket/t/", "-j", WORKERS, "--no-progress", *options)
@@ -64,6 +65,7 @@ def test_case_26_one_large_file_costs_one_request(
 ) -> None:
     (work / "name.bin").write_bytes(bytes(9 * MiB))
     server.script(Match(operation="CreateMultipartUpload", times=None), DENIED)
+    server.script(Match(operation="GetBucketEncryption", times=None), DENIED)
 
     ended = run("put", "--no-progress")
 
@@ -72,6 +74,7 @@ def test_case_26_one_large_file_costs_one_request(
     assert [sent.operation for sent in server.requests] == [
         "ListObjectsV2",
         "CreateMultipartUpload",
+        "GetBucketEncryption",
     ]
 
 

@@ -56,16 +56,16 @@ def by_typer(words: list[str]) -> quick.Line | None:
 def filled(line: quick.Line) -> quick.Line:
     """With the defaults of the arguments that were left out."""
     defaults = {
-        "put": [None, None, False],
-        "cp": [Tree(), SAME_SIDE, False],
+        "put": [None, None, False, False],
+        "cp": [Tree(), SAME_SIDE, False, False],
         "restore": ["tmp/", Naming.KEEP, Tree(), True],
         "ls": [None, False, False, False],
         "rm": [False, False, False],
-        "sync": [Tree(), Syncing(), SAME_SIDE],
+        "sync": [Tree(), Syncing(), SAME_SIDE, False],
     }.get(line.command, [None, None])
     count = {
-        "put": 3, "get": 2, "cp": 5, "restore": 5, "ls": 4, "stat": 1, "cat": 1, "rm": 4,
-        "sync": 5,
+        "put": 4, "get": 2, "cp": 6, "restore": 5, "ls": 4, "stat": 1, "cat": 1, "rm": 4,
+        "sync": 6,
     }[line.command]  # fmt: skip
     given_count = len(line.arguments)
     missing = defaults[given_count - count :] if given_count < count else []

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import pty
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
 from tests.faults import FaultServer, Match, Status
 
 from .conftest import Ended
+from .terminal import at_terminal, typed
 
 pytestmark = pytest.mark.timeout(60)
 Run = Callable[..., Ended]
@@ -28,31 +25,6 @@ def stored(server: FaultServer) -> None:
 
 def names(server: FaultServer) -> list[str]:
     return sorted(name for _, name in server.objects)
-
-
-Answer = Callable[[int, "subprocess.Popen[bytes]"], object]
-
-
-def typed(text: str) -> Answer:
-    return lambda terminal, _: os.write(terminal, text.encode())
-
-
-def at_terminal(answer: Answer, *words: str) -> tuple[int, str]:
-    """Run a command line at a terminal, answer its question; status and screen."""
-    master, slave = pty.openpty()
-    screen = b""
-    with subprocess.Popen(
-        [sys.executable, "-m", "sealift", *words],
-        stdin=slave, stdout=subprocess.DEVNULL, stderr=slave,
-    ) as child:  # fmt: skip
-        os.close(slave)
-        with contextlib.suppress(OSError):  # the terminal was closed by its last user
-            while seen := os.read(master, 4096):
-                if b"[y/N]" not in screen and b"[y/N]" in screen + seen:
-                    answer(master, child)
-                screen += seen
-        os.close(master)
-    return child.returncode, screen.decode()
 
 
 @pytest.mark.parametrize("uri", ["s3://bucket/p/", "s3://bucket/p"])

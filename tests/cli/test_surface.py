@@ -21,11 +21,16 @@ from sealift.keys import CustomerKey
 README = Path(__file__).parents[2] / "README.md"
 GROUP = typer.main.get_command(app)
 COMMANDS = sorted(GROUP.commands)  # type: ignore[attr-defined]
+SUBCOMMANDS = [
+    (name, inner)
+    for name in COMMANDS
+    for inner in getattr(GROUP.commands[name], "commands", ())  # type: ignore[attr-defined]
+]
 SHARED = [
     "--endpoint-url", "--profile", "--region", "--ca-bundle", "--env-file", "--key-file",
     "--key-dir", "--key-command", "--config", "--quiet",
     "--json", "--no-progress", "--log-level", "--concurrency", "-j", "--part-size", "--memory",
-    "--max-bandwidth",
+    "--max-bandwidth", "--sse",
 ]  # fmt: skip
 
 
@@ -74,11 +79,31 @@ def test_help_of_every_command(run: Callable[..., Ended], command: str) -> None:
         assert option in ended.stdout
 
 
+@pytest.mark.parametrize("words", SUBCOMMANDS, ids=" ".join)
+def test_help_of_every_subcommand(run: Callable[..., Ended], words: tuple[str, ...]) -> None:
+    ended = run(*words, "--help")
+    assert (ended.status, ended.stderr) == (0, "")
+    assert f"Usage: sealift {' '.join(words)}" in ended.stdout
+    for option in SHARED:
+        assert option in ended.stdout
+
+
+def test_shared_options_go_anywhere_before_and_after_subcommands(
+    run: Callable[..., Ended],
+) -> None:
+    words = ["key", "list"]
+    for place in range(3):
+        line = [*words[:place], "--config", "missing", *words[place:]]
+        assert "there is no file missing; check --config" in run(*line).stderr
+
+
 def test_every_parameter_has_a_help() -> None:
-    for command in GROUP.commands.values():  # type: ignore[attr-defined]
+    commands = list(GROUP.commands.values())  # type: ignore[attr-defined]
+    for command in commands:
         assert command.help
         for parameter in command.params:
             assert getattr(parameter, "help", None), f"{command.name} {parameter.name}"
+        commands += getattr(command, "commands", {}).values()
 
 
 def test_help_shows_the_defaults(run: Callable[..., Ended]) -> None:
@@ -115,6 +140,7 @@ VALUES = {
     "key_file": "k", "key_dir": "d", "key_command": "c", "config": "f",
     "quiet": True, "json": True, "no_progress": True, "log_level": "info",
     "concurrency": 7, "part_size": "6MiB", "memory": "1GiB", "max_bandwidth": "1MiB",
+    "sse": "kms:k",
 }  # fmt: skip
 
 

@@ -212,3 +212,50 @@ def test_even_debug_logs_show_no_key(run_process: Callable[..., Ended]) -> None:
     assert ended.stdout == ""
     for secret in (TEXT, RAW_KEY.hex(), CustomerKey(RAW_KEY).md5):
         assert secret not in ended.stderr
+
+
+# Encryption
+
+
+@pytest.mark.parametrize("command", OBJECT_COMMANDS)
+def test_the_customer_key_is_wanted_by_name_and_by_default(
+    run: Callable[..., Ended], command: str
+) -> None:
+    Path("name.bin").write_bytes(b"x")
+    write_env(SSE_CUSTOMER_KEY_BASE64="")
+    for words in ((), ("--sse", "c")):
+        assert_refused(run(*OBJECT_COMMANDS[command], *words), "there is no customer key.*--sse")
+
+
+@pytest.mark.parametrize("kind", ["aes256", "kms:", "kms:a b", "S3", "customer"])
+def test_an_encryption_that_does_not_exist(run: Callable[..., Ended], kind: str) -> None:
+    Path("name.bin").write_bytes(b"x")
+    write_env()
+    assert_refused(run("put", "name.bin", URI, "--sse", kind), "--sse .* is unknown")
+
+
+@pytest.mark.parametrize(
+    ("words", "pattern"),
+    [
+        (("cp", "name.bin", URI, "--sse", "s3", "--tag-key-id"), "--tag-key-id"),
+        (("cp", URI, "back", "--tag-key-id"), "--tag-key-id"),
+        (("sync", "s3://bucket/", "back", "--tag-key-id"), "--tag-key-id"),
+        (("cp", "name.bin", URI, "--source-sse", "none"), "options of the source"),
+        (
+            ("cp", URI, "s3://bucket/b", "--source-sse", "s3", "--source-key-file", "k"),
+            "takes no customer key",
+        ),
+    ],
+)
+def test_options_of_encryption_that_do_not_fit(
+    run: Callable[..., Ended], words: tuple[str, ...], pattern: str
+) -> None:
+    Path("name.bin").write_bytes(b"x")
+    write_env()
+    assert_refused(run(*words), pattern)
+
+
+def test_a_source_that_is_said_to_be_sealed_wants_its_key(run: Callable[..., Ended]) -> None:
+    write_env(SSE_CUSTOMER_KEY_BASE64="")
+    words = ("cp", URI, "s3://bucket/b", "--sse", "s3", "--source-sse", "c")
+    assert_refused(run(*words), "there is no customer key")

@@ -8,9 +8,9 @@
 
 Modules, from the inside out: `messages` (request and reply), `customer` and `digests` (checks),
 `stored` and `listing` (rules and XML), `s3` (request -> reply), `plan` and `scripts` (faults as
-data), `wire` (sockets), `front` (the thread), `server` (all of it). `relay` has the same faults
-before a real server (`upstream`), also by chance (`storm`). `proxy` and `names` (a name server)
-stand alone.
+data), `wire` (sockets), `front` (the thread), `settings` (what buckets are set to), `server` (all
+of it). `relay` has the same faults before a real server (`upstream`), also by chance (`storm`).
+`proxy` and `names` (a name server) stand alone.
 """
 
 from .customer import Dialect, key_md5_of
@@ -55,6 +55,7 @@ from .scripts import (
     WrongRange,
 )
 from .server import FaultServer
+from .settings import encryption_document
 from .stored import Stored, Upload
 from .storm import Storm
 
@@ -106,5 +107,6 @@ __all__ = [
     "WrongEcho",
     "WrongRange",
     "crc64nvme",
+    "encryption_document",
     "key_md5_of",
 ]

@@ -37,6 +37,7 @@ _OPERATIONS = {
     ("GET", "bucket", "uploads"): "ListMultipartUploads",
     ("GET", "bucket", "location"): "GetBucketLocation",
     ("GET", "bucket", "encryption"): "GetBucketEncryption",
+    ("PUT", "bucket", "encryption"): "PutBucketEncryption",
     ("GET", "bucket", "versioning"): "GetBucketVersioning",
     ("GET", "bucket", "lifecycle"): "GetBucketLifecycleConfiguration",
     ("POST", "bucket", "delete"): "DeleteObjects",

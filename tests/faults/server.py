@@ -9,6 +9,7 @@ from .front import Certificate, Front
 from .messages import Reply, Request
 from .s3 import S3
 from .scripts import ReplaceObject
+from .settings import Settings
 from .stored import Stored, Upload
 
 
@@ -28,6 +29,7 @@ class FaultServer(Front):
     ) -> None:
         super().__init__(certificate, host=host, port=port, tls=tls)
         self.s3 = S3(dialect=dialect, secure=tls, buckets=buckets)
+        self.settings = Settings(dialect)
         self.chunks = chunks
 
     @property
@@ -73,7 +75,8 @@ class FaultServer(Front):
         self.s3.replace_object(request.bucket, request.name, by.body, by.customer_key_md5)
 
     async def serve(self, request: Request) -> Reply:
-        return self.s3.serve(request)
+        reply = self.settings.serve(request)
+        return self.s3.serve(request) if reply is None else self.s3.dress(request, reply)
 
     def dress(self, request: Request, reply: Reply) -> Reply:
         return self.s3.dress(request, reply)

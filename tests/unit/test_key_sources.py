@@ -141,8 +141,9 @@ def test_one_key_in_several_places_is_one_key(own: Path) -> None:
 def test_rules_come_with_the_keys(own: Path) -> None:
     (own / "sealift.toml").write_text(f'[[key]]\nprefix = "s3://b/x/"\nid = "{TWO.key_id}"\n')
     ring = KeySources({NAME: text_of(ONE)}, {f"{NAME}_X": text_of(TWO)}).keyring
-    assert ring.sealing(Location("b", "x/y")) == TWO
-    assert ring.sealing(Location("b", "y")) == ONE
+    assert ring.rule_for(Location("b", "x/y")) == TWO.key_id
+    assert ring.rule_for(Location("b", "y")) is None
+    assert ring.default == ONE
 
 
 # What is wrong

@@ -15,7 +15,7 @@ from tests.kit import CUSTOMER_KEY, KEY, Certificate, assert_signed, open_pool
 
 from sealift.checksums import Digest, crc64
 from sealift.encryption import KMS, S3, ServerSide
-from sealift.errors import NotSealedError, ProtocolError, ReplyError
+from sealift.errors import NotSealedError, ProtocolError, ReplyError, WrongCustomerKeyError
 from sealift.keys import CustomerKey
 from sealift.metadata import FileFacts
 from sealift.model import ByteRange, Location, Part, PartDone
@@ -177,7 +177,7 @@ async def test_a_client_under_another_key(server: FaultServer, certificate: Cert
         assert (client.key_id, other.key_id) == (None, CUSTOMER_KEY.key_id)
         await put(client, "a")
         await put(other, "b")
-        with pytest.raises(ReplyError):
+        with pytest.raises(WrongCustomerKeyError, match="give the customer key"):
             await client.head_object("b")
         with pytest.raises(ValueError, match="by itself"):
             client.under(CUSTOMER_KEY, KMS_KEY)

@@ -21,6 +21,10 @@ from sealift.plan import Naming
 _IfAbsent = Annotated[
     bool, typer.Option("--if-absent", help="Leave an object as it is that is there already.")
 ]
+_TagKeyId = Annotated[
+    bool,
+    typer.Option("--tag-key-id", help="Tag objects with the id of their customer key."),
+]
 
 app = typer.Typer(
     name="sealift",
@@ -59,11 +63,12 @@ def put(
         str | None, typer.Argument(help="s3://BUCKET/NAME. (default: in BUCKET_NAME)")
     ] = None,
     if_absent: _IfAbsent = False,
+    tag_key_id: _TagKeyId = False,
 ) -> None:
     """Upload one file; without arguments what .env names."""
     from sealift.cli import commands
 
-    commands.put(shared, file, uri, if_absent)
+    commands.put(shared, file, uri, if_absent, tag_key_id)
 
 
 @app.command()
@@ -92,11 +97,12 @@ def cp(
     dst: Annotated[str, typer.Argument(help="Where it goes; an s3:// URI if SRC is none.")],
     side: SourceSide,
     if_absent: _IfAbsent = False,
+    tag_key_id: _TagKeyId = False,
 ) -> None:
     """Copy a file, tree, object or prefix, up, down, across. A trailing / means "the contents"."""
     from sealift.cli import commands
 
-    commands.cp(shared, src, dst, tree, side, if_absent)
+    commands.cp(shared, src, dst, tree, side, if_absent, tag_key_id)
 
 
 @app.command(cls=Command)
@@ -134,11 +140,12 @@ def sync(
     src: Annotated[str, typer.Argument(help="Directory, or s3://BUCKET/PREFIX: its contents.")],
     dst: Annotated[str, typer.Argument(help="What is made like it.")],
     side: SourceSide,
+    tag_key_id: _TagKeyId = False,
 ) -> None:
     """Move what differs, up, down or across; a second run moves nothing."""
     from sealift.cli import commands
 
-    commands.sync(shared, src, dst, tree, syncing, side)
+    commands.sync(shared, src, dst, tree, syncing, side, tag_key_id)
 
 
 @app.command()
@@ -290,6 +297,37 @@ def clean(
     from sealift.cli import commands
 
     commands.clean(shared, run, older_than)
+
+
+@app.command()
+@with_options
+def doctor(
+    shared: Shared,
+    uri: Annotated[
+        str | None, typer.Argument(help="s3://BUCKET/PREFIX. (default: BUCKET_NAME)")
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Where downloads are to go. (default: tmp, else here)"),
+    ] = None,
+    allow_sse_c: Annotated[
+        bool,
+        typer.Option(
+            "--allow-sse-c",
+            help="Do one thing only: let the bucket take objects under customer keys.",
+        ),
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="With --allow-sse-c: do so without asking.")
+    ] = False,
+) -> None:
+    """Look at key, disk, endpoint, rights and bucket, and say what to do; leaves nothing behind.
+
+    Writes, reads and removes a small object below the URI.
+    """
+    from sealift.cli.doctor import run_doctor
+
+    run_doctor(shared, uri, target, allow_sse_c, yes)
 
 
 @app.command()

@@ -25,15 +25,19 @@ from sealift.cli.syncing import Syncing
 from sealift.cli.tree import Tree
 from sealift.engine import Engine
 from sealift.errors import SealiftError, UsageError
-from sealift.model import Location, parse_span
-from sealift.plan import Naming
+from sealift.model import Direction, Location, parse_span
+from sealift.plan import Naming, direction_of
 
 _WHOLE = Tree()
 _SYNCING = Syncing()
 
 
 def put(
-    shared: Shared, file: str | None = None, uri: str | None = None, if_absent: bool = False
+    shared: Shared,
+    file: str | None = None,
+    uri: str | None = None,
+    if_absent: bool = False,
+    tag_key_id: bool = False,
 ) -> NoReturn:
     """Upload one file."""
     with usage_checked(shared) as settings:
@@ -44,7 +48,8 @@ def put(
     async def command(engine: Engine) -> None:
         await engine.put(path, location, if_absent=if_absent)
 
-    execute(shared, settings, command, heading=f"put {path} to {location}")
+    heading = f"put {path} to {location}"
+    execute(shared, settings, command, heading=heading, tag_key_id=tag_key_id)
 
 
 def get(shared: Shared, uri: str | None = None, dest: str | None = None) -> NoReturn:
@@ -69,16 +74,18 @@ def cp(
     tree: Tree = _WHOLE,
     side: SourceSide = SAME_SIDE,
     if_absent: bool = False,
+    tag_key_id: bool = False,
 ) -> NoReturn:
     """Copy a file, tree, object or prefix, up, down or across."""
     with usage_checked(shared) as settings:
-        source = source_options(side, shared, settings)
+        source = source_options(side, shared, settings, across=_is_across(src, dst))
         options = replace(tree.options(), if_absent=if_absent)
 
     async def command(engine: Engine) -> None:
         await engine.copy(src, dst, options)
 
-    execute(shared, settings, command, heading=f"cp {src} to {dst}", source=source)
+    heading = f"cp {src} to {dst}"
+    execute(shared, settings, command, heading=heading, source=source, tag_key_id=tag_key_id)
 
 
 def restore(
@@ -106,11 +113,12 @@ def sync(
     tree: Tree = _WHOLE,
     syncing: Syncing = _SYNCING,
     side: SourceSide = SAME_SIDE,
+    tag_key_id: bool = False,
 ) -> NoReturn:
     """Move what differs, up, down or across."""
     with usage_checked(shared) as settings:
         options = syncing.options()
-        source = source_options(side, shared, settings)
+        source = source_options(side, shared, settings, across=_is_across(src, dst))
 
     async def command(engine: Engine) -> None:
         await engine.sync(src, dst, options, tree.options())
@@ -123,6 +131,7 @@ def sync(
         heading=f"{doing} {src} to {dst}",
         dry_run=options.dry_run,
         source=source,
+        tag_key_id=tag_key_id,
     )
 
 
@@ -140,6 +149,8 @@ def verify(shared: Shared, manifest: str) -> NoReturn:
 def rekey(shared: Shared, uri: str, to_key: str, rekeying: Rekeying) -> NoReturn:
     """Write objects anew in place, under another key."""
     with usage_checked(shared) as settings:
+        if shared.sse is not None:
+            raise UsageError("rekey takes no --sse", hint="give --to-key s3, kms or a key id")
         location = Location.parse(uri)
         keyring = settings.keyring
         options = rekeying.options(to_key, keyring)
@@ -191,10 +202,9 @@ def stat(shared: Shared, uri: str | None = None) -> NoReturn:
             location = Location.parse(uri)
         else:
             location = Location(settings.require_bucket(), settings.require_key())
-        key_id = settings.require_customer_key().key_id
 
     async def command(engine: Engine) -> None:
-        await print_stat(engine, location, key_id, as_json=shared.json)
+        await print_stat(engine, location, as_json=shared.json)
 
     execute_quietly(shared, settings, command)
 
@@ -257,6 +267,10 @@ def rm(
             await engine.remove(location)
 
     execute(shared, settings, command, heading=f"rm {location}", sealed=False)
+
+
+def _is_across(src: str, dst: str) -> bool:
+    return direction_of(src, dst) is Direction.COPY
 
 
 def jobs(shared: Shared) -> NoReturn:

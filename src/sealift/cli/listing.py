@@ -77,9 +77,11 @@ def _local_time(seconds: float) -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%S")
 
 
-async def print_stat(engine: Engine, location: Location, key_id: str, *, as_json: bool) -> None:
-    """Print what HEAD says of an object, which the customer key `key_id` opens."""
+async def print_stat(engine: Engine, location: Location, *, as_json: bool) -> None:
+    """Print what HEAD says of an object, with the id of the customer key that opens it."""
     head = await engine.stat(location)
+    key_id = await engine.key_id(location)
+    encryption = "SSE-C" if head.key_md5 else str(head.encryption or "none")
     facts = head.facts
     mtime = None if facts.mtime_ns is None else facts.mtime_ns / 1e9
     checksum = None if facts.crc is None else encode(facts.crc)
@@ -96,6 +98,7 @@ async def print_stat(engine: Engine, location: Location, key_id: str, *, as_json
                     "mtime": mtime,
                     "storage_class": head.storage_class,
                     "content_type": head.content_type,
+                    "encryption": encryption,
                     "key_id": key_id,
                     "crc64nvme": checksum,
                 }
@@ -111,6 +114,7 @@ async def print_stat(engine: Engine, location: Location, key_id: str, *, as_json
         "file time": None if mtime is None else _local_time(mtime),
         "type": head.content_type,
         "class": head.storage_class,
+        "encryption": encryption,
         "key id": key_id,
         "CRC64NVME": checksum or "none stored",
     }

@@ -15,6 +15,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 import anyio
@@ -26,8 +27,16 @@ from sealift.console.log import LogReporter
 from sealift.console.screen import drop_stdout
 from sealift.console.text import escape
 from sealift.console.would import WouldPrinter
+from sealift.encryption import CUSTOMER, parse_sse
 from sealift.engine import Engine
-from sealift.errors import Interrupted, LocalFileError, ObjectError, SealiftError, UsageError
+from sealift.errors import (
+    CustomerKeyError,
+    Interrupted,
+    LocalFileError,
+    ObjectError,
+    SealiftError,
+    UsageError,
+)
 from sealift.events import Fanout, Reporter
 from sealift.key_files import is_key_name
 from sealift.keyring import Keyring
@@ -44,19 +53,17 @@ Command = Callable[[Engine], Awaitable[None]]
 
 
 @contextmanager
-def usage_checked(shared: Shared) -> Iterator[Settings]:
-    """The settings, for a block that checks arguments: what is wrong ends the process with 2."""
+def usage_checked(
+    shared: Shared, broken: list[CustomerKeyError] | None = None
+) -> Iterator[Settings]:
+    """The settings, for a block that checks arguments: what is wrong ends the process with 2.
+
+    What is wrong with the `--key-file` goes to `broken` instead, where that is given.
+    """
     try:
         if shared.log_level is not None:
             _configure_logging(shared.log_level)
-        settings = read_settings(
-            shared.env_file,
-            shared.key_file,
-            os.environ,
-            key_directory=shared.key_dir,
-            key_command=shared.key_command,
-            config=shared.config,
-        )
+        settings = _read(shared, broken)
         for name in list(filter(is_key_name, os.environ)):  # a credential_process would inherit it
             del os.environ[name]
         for name, value in settings.aws.items():
@@ -64,6 +71,24 @@ def usage_checked(shared: Shared) -> Iterator[Settings]:
         yield settings
     except UsageError as error:
         fail(error)
+
+
+def _read(shared: Shared, broken: list[CustomerKeyError] | None) -> Settings:
+    read = partial(
+        read_settings,
+        shared.env_file,
+        environ=os.environ,
+        key_directory=shared.key_dir,
+        key_command=shared.key_command,
+        config=shared.config,
+    )
+    try:
+        return read(key_file=shared.key_file)
+    except CustomerKeyError as error:
+        if broken is None:
+            raise
+        broken.append(error)
+        return read(key_file=None)
 
 
 def execute(
@@ -76,6 +101,7 @@ def execute(
     dry_run: bool = False,
     sealed: bool = True,
     source: SourceOptions | None = None,
+    tag_key_id: bool = False,
     keyring: Keyring | None = None,
 ) -> NoReturn:
     """Run a transfer under a console; print the `answer` lines that it left; exit.
@@ -84,7 +110,14 @@ def execute(
     on stdout, and has no bars.
     """
     try:
-        options = make_options(shared, settings, sealed=sealed, source=source, keyring=keyring)
+        options = make_options(
+            shared,
+            settings,
+            sealed=sealed,
+            source=source,
+            tag_key_id=tag_key_id,
+            keyring=keyring,
+        )
         with open_console(
             quiet=shared.quiet,
             json=shared.json,
@@ -170,9 +203,15 @@ def make_options(
     *,
     sealed: bool,
     source: SourceOptions | None = None,
+    tag_key_id: bool = False,
     keyring: Keyring | None = None,
 ) -> Options:
     """The engine's options from flags and settings. Raises UsageError."""
+    encryption = None
+    if not _seals(shared):
+        encryption, sealed = parse_sse(shared.sse or ""), False
+    if tag_key_id and not sealed:
+        raise UsageError("--tag-key-id is for objects under a customer key", hint="leave it out")
     return Options(
         customer_key=settings.require_customer_key() if sealed else None,
         profile=shared.profile or settings.profile,
@@ -185,27 +224,46 @@ def make_options(
         max_bandwidth=parse_size(shared.max_bandwidth) if shared.max_bandwidth else None,
         source=source,
         keyring=keyring or (settings.keyring if sealed else Keyring()),
+        encryption=encryption,
+        tag_key_id=tag_key_id,
         words=tuple(sys.argv[1:]),
         aim=aim(sys.argv[1:]),
     )
 
 
-def source_options(side: SourceSide, shared: Shared, settings: Settings) -> SourceOptions | None:
+def source_options(
+    side: SourceSide, shared: Shared, settings: Settings, *, across: bool
+) -> SourceOptions | None:
     """How the source of a copy is reached, what was not given as the destination is.
 
-    None when nothing was given. Raises CustomerKeyError.
+    None when it is all the same; `across` says that both sides are in S3. Raises UsageError.
     """
-    if side == SAME_SIDE:
+    differs = across and settings.customer_key is not None and not _seals(shared)
+    if side == SAME_SIDE and not differs:
         return None
+    is_sealed = side.source_sse in (None, CUSTOMER)
+    if not is_sealed and side.source_key_file is not None:
+        raise UsageError(
+            f"--source-sse {side.source_sse} takes no customer key",
+            hint="leave --source-key-file or --source-sse out",
+        )
+    customer_key = settings.customer_key if is_sealed else None
+    if side.source_key_file is not None:
+        customer_key = read_customer_key(side.source_key_file)
+    elif is_sealed and (side.source_sse is not None or _seals(shared)):
+        customer_key = settings.require_customer_key()
     return SourceOptions(
-        customer_key=settings.require_customer_key()
-        if side.source_key_file is None
-        else read_customer_key(side.source_key_file),
+        customer_key=customer_key,
         profile=side.source_profile or shared.profile or settings.profile,
         region=side.source_region or shared.region,
         endpoint_url=side.source_endpoint_url or shared.endpoint_url,
         ca_bundle=side.source_ca_bundle or shared.ca_bundle,
     )
+
+
+def _seals(shared: Shared) -> bool:
+    """Whether objects are under a customer key."""
+    return shared.sse in (None, CUSTOMER)
 
 
 def run_engine(options: Options, reporter: Reporter | None, command: Command) -> None:
@@ -219,6 +277,11 @@ def run_engine(options: Options, reporter: Reporter | None, command: Command) ->
             gc.enable()
             await command(engine)
 
+    run_loop(work)
+
+
+def run_loop(work: Callable[[], Awaitable[None]]) -> None:
+    """Run `work` on a loop of its own, interruptible. Raises SealiftError."""
     use_uvloop = importlib.util.find_spec("uvloop") is not None
     anyio.run(_interruptible, work, backend="asyncio", backend_options={"use_uvloop": use_uvloop})
 

@@ -8,7 +8,7 @@ read them, and nothing is loaded for them here.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 if TYPE_CHECKING:
     import typer
@@ -47,6 +47,14 @@ class Shared:
     ] = None
     config: Annotated[
         str | None, typer.Option(metavar="FILE", help="Key rules in place of ./sealift.toml.")
+    ] = None
+    sse: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="What objects are encrypted by: c (the customer key), none, s3, kms, kms:KEY. "
+            "(default: c)",
+        ),
     ] = None
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing but failures.")] = False
     json: Annotated[
@@ -102,6 +110,13 @@ class SourceSide:
     ] = None
     source_key_file: Annotated[
         str | None, typer.Option(metavar="FILE", help="Customer key of the source.")
+    ] = None
+    source_sse: Annotated[
+        Literal["none", "s3", "kms", "c"] | None,
+        typer.Option(
+            help="What the source's objects are encrypted by: only c needs a customer key. "
+            "(default: c if there is one)"
+        ),
     ] = None
 
 

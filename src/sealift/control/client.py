@@ -15,18 +15,20 @@ import aioboto3
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 
+from sealift.control.bucket_settings import BucketSettings, teach
 from sealift.control.hooks import NotSentError, keep_back, sign_again, signed_region
 from sealift.control.session import ControlSession, silence_debug_logs
 from sealift.control.translate import translated
 from sealift.environment import chosen_region
 from sealift.errors import SettingsError
 from sealift.tls import client_context
-from sealift.wire.address import Server
+from sealift.wire.address import Server, is_of_aws
 from sealift.wire.identity import Identity
 from sealift.wire.operations import Bucket
 from sealift.wire.sigv4 import Credentials
 
 _PROBE_NAME = "x"
+_CALLER_TIMEOUT = 5.0
 
 
 class Control:
@@ -102,6 +104,46 @@ class Control:
         with translated("ListObjectsV2"):
             await self._client.list_objects_v2(Bucket=bucket, MaxKeys=0)
 
+    def settings(self, bucket: str) -> BucketSettings:
+        """What speaks of a bucket's settings."""
+        return BucketSettings(self._client, bucket)
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where requests go that are about no bucket."""
+        return str(self._client.meta.endpoint_url)
+
+    async def source_of_credentials(self) -> str:
+        """Where botocore found them, as `env`, `shared-credentials-file` or `iam-role`."""
+        with translated("credentials"):
+            found = await self._session.get_credentials()
+        return str(getattr(found, "method", None) or "")
+
+    async def caller(self) -> str:
+        """GetCallerIdentity: the ARN of who signs. Servers that have no STS answer anything.
+
+        A server that is not of AWS is asked itself: the credentials are none of AWS's business.
+        https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
+        """
+        host = urlsplit(self.endpoint_url).hostname or ""
+        maker = self._session.client(
+            "sts",
+            region_name=self._client.meta.region_name,
+            endpoint_url=None if is_of_aws(host) else self.endpoint_url,
+            verify=self.ca_bundle,
+            config=AioConfig(
+                retries={"total_max_attempts": 1},
+                connect_timeout=_CALLER_TIMEOUT,
+                read_timeout=_CALLER_TIMEOUT,
+                http_session_cls=ControlSession,
+            ),
+        )
+        with translated("GetCallerIdentity"):
+            async with maker as client:
+                silence_debug_logs()
+                reply = await client.get_caller_identity()
+        return str(reply.get("Arn") or "")
+
     async def create_bucket(self, bucket: str) -> None:
         """CreateBucket in the client's region."""
         region = self._client.meta.region_name
@@ -134,6 +176,7 @@ async def open_control(
     )
     with translated("settings"):
         core = get_session()
+        teach(core)
         session = aioboto3.Session(
             botocore_session=core,
             profile_name=profile,

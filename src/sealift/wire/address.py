@@ -18,6 +18,8 @@ from sealift.errors import Cause, LocalFileError, NetworkError, SettingsError
 
 # S3 answers with short-lived addresses and asks clients to spread over them.
 LOOKUP_LIFETIME = 30.0
+# Of each partition that has S3 at hosts of its own: https://docs.aws.amazon.com/general/latest/gr/s3.html
+AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,11 @@ class Server:
         literal = f"[{host}]" if ":" in host else host
         port = port or 443
         return cls(host, port, literal if port == 443 else f"{literal}:{port}")
+
+
+def is_of_aws(host: str) -> bool:
+    """Whether a host is one of AWS's own."""
+    return host.lower().endswith(AWS_DOMAINS)
 
 
 def find_proxy(server: Server) -> Proxy | None:

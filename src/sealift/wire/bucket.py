@@ -26,12 +26,13 @@ from sealift.keys import KEY_MD5_HEADER, CustomerKey
 from sealift.metadata import FileFacts
 from sealift.model import Location, Part
 from sealift.replies import http_seconds
+from sealift.wire.address import AWS_DOMAINS
 from sealift.wire.deletion import delete_lists, failures_in, fits_in_xml
 from sealift.wire.heads import CRC_HEADER, carried_headers, facts_of, kept_headers, noted_tags
 from sealift.wire.http1 import Head
 from sealift.wire.listing import parse_page
 from sealift.wire.multipart import named_etag
-from sealift.wire.operations import REPLACED, Headers
+from sealift.wire.operations import REPLACED, Bucket, Headers
 from sealift.wire.pages import page_room
 from sealift.wire.sigv4 import query_string, uri_path
 from sealift.wire.tagging import parse_tags, tag_set, tagging_header
@@ -39,8 +40,7 @@ from sealift.wire.uploads import MultipartClient
 
 # Requests in flight for the names of one `delete_objects` that go one by one.
 SINGLE_DELETES = 16
-# Of each partition that has S3 at hosts of its own: https://docs.aws.amazon.com/general/latest/gr/s3.html
-_AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn")
+_FIRST = "bytes=0-0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,15 +99,26 @@ class BucketClient(MultipartClient):
         host = bucket.netloc
         if bucket.base_path == "/":
             host = host.removeprefix(f"{bucket.name}.")
-        for domain in _AWS_DOMAINS:
+        for domain in AWS_DOMAINS:
             if host.endswith(domain):
                 host = f"s3{domain}"
         return f"https://{host}/{bucket.name}"
 
     @property
+    def address(self) -> Bucket:
+        """How the bucket is reached."""
+        return self._bucket
+
+    @property
     def key_id(self) -> str | None:
         """The id of the customer key."""
         return None if self._customer_key is None else self._customer_key.key_id
+
+    @property
+    def seal_id(self) -> str | None:
+        """What new objects are under: a customer key's id, or as `aws:kms:ID`; None: as the bucket
+        has it."""
+        return self.key_id or (None if self._encryption is None else str(self._encryption))
 
     @property
     def answer_time(self) -> float:
@@ -132,8 +143,11 @@ class BucketClient(MultipartClient):
         headers = self._seal | {"x-amz-checksum-mode": "ENABLED"}
         try:
             reply, _ = await self._ask("HeadObject", "HEAD", path, "", headers)
-        except WrongCustomerKeyError as error:
-            raise await self._told_by_get(path, error) from None
+        except ReplyError as error:
+            # A sealed object answers nothing but 400 to whoever has no customer key.
+            if isinstance(error, WrongCustomerKeyError) or (error.status, error.code) == (400, ""):
+                raise await self._told_by_get(path, error) from None
+            raise
         head = reply.head
         if check_echo:
             self._check_echo("HeadObject", head)
@@ -154,6 +168,10 @@ class BucketClient(MultipartClient):
             noted_tags=noted_tags(head),
         )
 
+    async def read_first_byte(self, name: str) -> None:
+        """GET of one byte, to see whether that is refused; nothing is checked."""
+        await self._ask("GetObject", "GET", self._path(name), "", self._seal | {"range": _FIRST})
+
     async def _told_by_get(self, path: str, bare: ReplyError) -> ObjectError:
         """What a refused HEAD meant, which has no body to tell: the error of a GET of one byte.
 
@@ -161,7 +179,7 @@ class BucketClient(MultipartClient):
         object has no byte, which Ceph says before it looks at the key. When GET is not refused,
         credentials or the clock were put right meanwhile: HEAD may be asked again.
         """
-        for span in ({"range": "bytes=0-0"}, {}):
+        for span in ({"range": _FIRST}, {}):
             try:
                 await self._ask("HeadObject", "GET", path, "", self._seal | span)
             except ReplyError as told:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -92,6 +93,13 @@ class Connection(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         transport.set_write_buffer_limits(high=WRITE_BUFFER_SIZE)
         self._open = True
+
+    @property
+    def ssl_object(self) -> ssl.SSLObject:
+        """The state of TLS, with the peer's certificate."""
+        assert self._transport is not None
+        found: ssl.SSLObject = self._transport.get_extra_info("ssl_object")
+        return found
 
     def pause_writing(self) -> None:
         self._paused = True

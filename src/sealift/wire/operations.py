@@ -29,7 +29,7 @@ from sealift.errors import (
 from sealift.keys import ALGORITHM, ALGORITHM_HEADER, KEY_MD5_HEADER, CustomerKey
 from sealift.metadata import PREFIX, FileFacts
 from sealift.model import ByteRange
-from sealift.replies import parse_error_body, reply_error
+from sealift.replies import UNSEALED_READ, parse_error_body, reply_error
 from sealift.wire.connection import Body, Counter
 from sealift.wire.heads import CRC_HEADER, facts_of
 from sealift.wire.http1 import Head, head_of_lines
@@ -59,6 +59,7 @@ _ALGORITHM_FIELD = ALGORITHM_HEADER.encode()
 _KEY_MD5_FIELD = KEY_MD5_HEADER.encode()
 _ALGORITHM = ALGORITHM.encode()
 _TAGGING_RIGHT = "tags need the right s3:PutObjectTagging"
+_READS = frozenset({"GetObject", "HeadObject"})
 # The requests that say how an object is encrypted by the server.
 _BEGINNINGS = frozenset({"PutObject", "CreateMultipartUpload", "CopyObject"})
 
@@ -333,6 +334,8 @@ class ObjectClient:
         if algorithm != _ALGORITHM or not hmac.compare_digest(key_md5, self._key_md5):
             error = NotSealedError(not_sealed_message(operation))
             error.version_id = head.get(b"x-amz-version-id")
+            if algorithm is None and operation in _READS:  # Ceph serves it all the same
+                error.hint = UNSEALED_READ
             raise error
 
     def _check_encryption(self, operation: str, head: Head, asked: ServerSide) -> None:
@@ -354,7 +357,7 @@ def error_of(operation: str, reply: Reply, *, sealed: bool) -> ReplyError:
 
 def not_sealed_message(operation: str) -> str:
     """The words for a reply without the SSE-C echo."""
-    if operation in ("GetObject", "HeadObject"):
+    if operation in _READS:
         return f"{operation}: the server does not say that the object is sealed with this key"
     if operation == "CreateMultipartUpload":
         return f"{operation}: the server did not take the customer key; nothing was sent"

@@ -94,6 +94,13 @@ class Pool:
                     connection.idle_since = self._clock()
                     self._idle.append(connection)
 
+    async def greet(self) -> ssl.SSLObject:
+        """Open a connection, which is kept for a request; what TLS says of the server."""
+        connection = await self._connect()
+        connection.idle_since = self._clock()
+        self._idle.append(connection)
+        return connection.ssl_object
+
     def close(self) -> None:
         """Drop all connections, those in use too."""
         if self._watch is not None:
