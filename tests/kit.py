@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
+import json
 import socket
 import ssl
 import threading
@@ -223,11 +225,9 @@ class Do:
 def forms(raw: bytes) -> dict[str, bytes]:
     """How a key may be written."""
     text = base64.b64encode(raw).decode()
-    assert "+" in text or "/" in text
     found = {
         "raw": raw,
         "base64": text,
-        "base64 without padding": text.rstrip("="),
         "urlsafe": base64.urlsafe_b64encode(raw).decode(),
         "quoted": quote(text, safe=""),
         "quoted, slash kept": quote(text),
@@ -235,17 +235,38 @@ def forms(raw: bytes) -> dict[str, bytes]:
         "hex": raw.hex(),
         "HEX": raw.hex().upper(),
         "repr": repr(raw)[2:-1],
+        "list": str(list(raw))[1:-1],
         "latin-1": raw.decode("latin-1"),
-        "base64 twice": base64.b64encode(text.encode()).decode(),
+        "JSON": json.dumps(raw.decode("latin-1"))[1:-1],
     }
+    # Amid other bytes, base64 begins with the rest of a group of three.
+    for shift in (1, 2):
+        found[f"base64 + {shift}"] = base64.b64encode(bytes(shift) + raw).decode()[shift + 1 : -4]
+    for shift in (0, 1, 2):
+        twice = base64.b64encode(bytes(shift) + text.encode()).decode()
+        found[f"base64 twice + {shift}"] = twice[shift + (shift > 0) : -4]
     return {
         name: form if isinstance(form, bytes) else form.encode() for name, form in found.items()
     }
 
 
-def assert_secret(shown: str | bytes) -> None:
-    """No form of the key SECRET is in what was shown, nor the secret key of a profile."""
+@functools.cache
+def fragments(raw: bytes) -> tuple[tuple[str, bytes], ...]:
+    """Every piece of a key that is worth eight of its bytes, in each form."""
+    found = {}
+    for name, form in forms(raw).items():
+        if "base64" in name or name in ("urlsafe", "form") or "quoted" in name:
+            size = 15 if "twice" in name else 11
+            pieces = [form[start : start + size] for start in range(len(form) - size + 1)]
+        else:
+            pieces = [forms(raw[start : start + 8])[name] for start in range(len(raw) - 7)]
+        found |= dict.fromkeys(pieces, name)
+    return tuple((name, piece) for piece, name in found.items())
+
+
+def assert_secret(shown: str | bytes, key: bytes = SECRET) -> None:
+    """No eight bytes of a key, in any form, are in what was shown, nor a profile's secret key."""
     data = shown.encode("utf-8", "surrogateescape") if isinstance(shown, str) else shown
-    leaked = [name for name, form in forms(SECRET).items() if form in data]
+    leaked = {name for name, piece in fragments(key) if piece in data}
     assert not leaked, f"the customer key was shown: {leaked}"
     assert b"SECRET-KEY-OF-THE-PROFILE" not in data

@@ -22,7 +22,7 @@ from sealift.model import Job, PartDone, bare_etag
 from sealift.records import Ended, UploadCompleting, UploadRecord
 from sealift.resources import Resources
 from sealift.unsealed import remove_unsealed
-from sealift.wire.operations import not_sealed_message
+from sealift.wire.failures import not_sealed_message
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ import time
 
 from sealift.errors import CustomerKeyError
 from sealift.key_files import MAX_CONTENT_SIZE
+from sealift.keys import SecretBytes
 
 # Seconds: a person may have to find a passphrase or a finger.
 TIMEOUT = 120.0
@@ -63,15 +64,17 @@ def run_key_command(command: str, timeout: float = TIMEOUT) -> bytes:
 
 def _read(fd: int, program: str, timeout: float) -> bytes:
     deadline = time.monotonic() + timeout
-    content = bytearray()
-    while len(content) <= MAX_CONTENT_SIZE:
+    chunks: list[bytes] = []
+    size = 0
+    while size <= MAX_CONTENT_SIZE:
         ready, _, _ = select.select([fd], [], [], max(deadline - time.monotonic(), 0.0))
         if not ready:
             raise _slow(program, timeout)
-        chunk = os.read(fd, MAX_CONTENT_SIZE)
+        chunk = SecretBytes(os.read(fd, MAX_CONTENT_SIZE))
         if not chunk:
-            return bytes(content)
-        content += chunk
+            return SecretBytes(b"".join(chunks))
+        chunks.append(chunk)
+        size += len(chunk)
     raise CustomerKeyError(
         f"the key command {program} printed more than {MAX_CONTENT_SIZE} bytes",
         hint="it is to print keys in base64 or as .env lines",

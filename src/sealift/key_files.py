@@ -25,7 +25,7 @@ from datetime import UTC, datetime
 from sealift.errors import CustomerKeyError
 from sealift.files.directories import sync_directory
 from sealift.keyring import HeldKey
-from sealift.keys import CustomerKey
+from sealift.keys import CustomerKey, Secret, SecretBytes
 
 KEY_NAME = "SSE_CUSTOMER_KEY_BASE64"
 KEY_MD5_NAME = "SSE_CUSTOMER_KEY_MD5"
@@ -79,16 +79,12 @@ def keys_in(content: bytes, what: str, source: str) -> list[HeldKey]:
 
     `what` names the content in errors, `source` in the keys.
     """
-    if KEY_NAME.encode() not in content or len(content) > MAX_CONTENT_SIZE:
+    content = SecretBytes(content)
+    if content.find(KEY_NAME.encode()) < 0 or len(content) > MAX_CONTENT_SIZE:
         return [HeldKey(CustomerKey.from_bytes(content, source=what), source)]
-    from dotenv import dotenv_values
-
-    try:
-        stream = io.StringIO(content.decode())
-    except UnicodeDecodeError:
-        raise CustomerKeyError(f"{what} is not UTF-8", hint="save it as text") from None
-    found = dotenv_values(stream=stream, interpolate=False)
-    values = {name: text for name, text in found.items() if text is not None}
+    values = _variables(content)
+    if values is None:
+        raise CustomerKeyError(f"{what} is not UTF-8", hint="save it as text")
     try:
         plain = plain_key(values, source)
         keys = ([] if plain is None else [plain]) + labelled_keys(values, source)
@@ -97,6 +93,22 @@ def keys_in(content: bytes, what: str, source: str) -> list[HeldKey]:
     if not keys:
         raise CustomerKeyError(f"{what} holds no customer key", hint=f"write {KEY_NAME}=... in it")
     return [key._replace(source=source) for key in keys]
+
+
+def _variables(content: bytes) -> dict[str, str] | None:
+    """The variables of `.env` lines; None when they are no text."""
+    from dotenv import dotenv_values
+
+    try:
+        stream = io.StringIO(content.decode())
+    except UnicodeDecodeError:  # which holds the content, and so do errors raised here
+        return None
+    found = dotenv_values(stream=stream, interpolate=False)
+    return {
+        name: Secret(text) if is_key_name(name) else text
+        for name, text in found.items()
+        if text is not None
+    }
 
 
 def read_key_file(path: str) -> list[HeldKey]:
@@ -108,7 +120,7 @@ def read_key_file(path: str) -> list[HeldKey]:
     try:
         with open(path, "rb") as file:
             facts = os.fstat(file.fileno())
-            content = file.read(MAX_CONTENT_SIZE + 1)
+            content = SecretBytes(file.read(MAX_CONTENT_SIZE + 1))
     except OSError as reason:
         raise CustomerKeyError(
             f"cannot read {what}: {os.strerror(reason.errno or 0)}", hint="check --key-file"
@@ -163,13 +175,13 @@ def check_label(label: str) -> str:
 
 def key_text(held: HeldKey) -> str:
     """The `.env` lines of a key, with what is known of it."""
-    text = held.key.env_lines()
+    more = ""
     if held.label:
-        text += f"{LABEL_NAME}={check_label(held.label)}\n"
+        more += f"{LABEL_NAME}={check_label(held.label)}\n"
     if held.created is not None:
         moment = datetime.fromtimestamp(held.created, tz=UTC)
-        text += f"{CREATED_NAME}={moment:%Y-%m-%dT%H:%M:%SZ}\n"
-    return text
+        more += f"{CREATED_NAME}={moment:%Y-%m-%dT%H:%M:%SZ}\n"
+    return held.key.env_lines() + more
 
 
 def write_key_file(path: str, held: HeldKey) -> None:

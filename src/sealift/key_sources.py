@@ -29,7 +29,7 @@ from sealift.key_files import (
     read_key_file,
 )
 from sealift.keyring import HeldKey, Keyring
-from sealift.keys import CustomerKey
+from sealift.keys import CustomerKey, Secret
 from sealift.os_keyring import read_os_keyring
 from sealift.state import config_directory
 
@@ -55,7 +55,7 @@ class KeySources:
         key_command: str | None = None,
         config: str | None = None,
     ) -> None:
-        self._environ = {name: text for name, text in environ.items() if is_key_name(name)}
+        self._environ = {name: Secret(environ[name]) for name in environ if is_key_name(name)}
         self._file = dict(file)
         self._env_path = env_path
         self._from_key_file = [] if key_file is None else read_key_file(key_file)

@@ -15,6 +15,7 @@ from sealift.errors import CustomerKeyError
 from sealift.files.directories import sync_directory
 from sealift.key_files import key_text, keys_in, make_key_directory
 from sealift.keyring import HeldKey
+from sealift.keys import Secret, SecretBytes
 from sealift.state import config_directory
 
 SERVICE = "sealift"
@@ -32,14 +33,14 @@ def read_os_keyring() -> list[HeldKey]:
             raise CustomerKeyError(
                 f"{what} is gone", hint=f"put it back, or take its line out of {_index_path()}"
             )
-        found += keys_in(text.encode(), what, SOURCE)
+        found += keys_in(SecretBytes(text.encode()), what, SOURCE)
     return found
 
 
 def store_in_os_keyring(held: HeldKey) -> None:
     """Put a key there. Raises CustomerKeyError."""
     key_id = held.key.key_id
-    text = key_text(held)
+    text = Secret(key_text(held))
     _ask("write", "set_password", SERVICE, key_id, text)
     if _ask("read", "get_password", SERVICE, key_id) != text:
         raise CustomerKeyError(
@@ -50,19 +51,21 @@ def store_in_os_keyring(held: HeldKey) -> None:
         _write_index([*known, key_id])
 
 
-def _ask(doing: str, name: str, *arguments: str) -> str | None:
+def _ask(doing: str, name: str, *arguments: str) -> Secret | None:
     library = _library()
     from keyring.errors import KeyringError
 
+    plain = map("".join, zip(arguments))  # some backends format what they are given
+    kind = ""
     try:
-        answer: str | None = getattr(library, name)(*arguments)
+        answer: str | None = getattr(library, name)(*plain)
+        return None if answer is None else Secret(answer)
     except KeyringError as error:
         kind = type(error).__name__  # its text is that of a backend, and may hold anything
-        raise CustomerKeyError(
-            f"cannot {doing} the OS keyring: {kind}",
-            hint="unlock it; what is wrong shows: python -m keyring diagnose",
-        ) from None
-    return answer
+    raise CustomerKeyError(
+        f"cannot {doing} the OS keyring: {kind}",
+        hint="unlock it; what is wrong shows: python -m keyring diagnose",
+    )
 
 
 def _library() -> ModuleType:

@@ -8,16 +8,20 @@ others.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dotenv import dotenv_values
 
 from sealift.errors import SettingsError
-from sealift.key_files import read_key_file
+from sealift.key_files import is_key_name, read_key_file
 from sealift.key_sources import KeySources
 from sealift.keyring import Keyring
-from sealift.keys import CustomerKey
+from sealift.keys import CustomerKey, Secret
+
+# By `credential_process`.
+_MAY_NAME_PROGRAMS = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,7 @@ class Settings:
 
     `aws` are the variables of `.env` that boto reads from the environment, such as AWS_REGION.
     `keys` are read when they are first asked for: what asks raises CustomerKeyError, SettingsError.
+    `notes` are sentences for the user.
     """
 
     bucket_name: str | None
@@ -33,6 +38,7 @@ class Settings:
     profile: str | None
     aws: Mapping[str, str] = field(repr=False)
     keys: KeySources = field(repr=False)
+    notes: tuple[str, ...] = ()
 
     def require_bucket(self) -> str:
         if not self.bucket_name:
@@ -91,6 +97,7 @@ def read_settings(
             key_command=key_command,
             config=config,
         ),
+        notes=_notes(env_file or ".env", file),
     )
 
 
@@ -103,16 +110,55 @@ def _read_env_file(path: str | None) -> dict[str, str]:
     chosen = path or ".env"
     if path is not None and not os.path.isfile(path):
         raise SettingsError(f"there is no file {path}", hint="check --env-file")
-    try:
-        found = dotenv_values(chosen, interpolate=False)
-    except OSError:
-        raise SettingsError(f"cannot read {chosen}", hint="check its permissions") from None
-    except UnicodeDecodeError:
-        raise SettingsError(f"{chosen} is not UTF-8", hint="save it as text") from None
-    values = {name: value for name, value in found.items() if value is not None}
-    if any("\0" in text for entry in values.items() for text in entry):
-        raise SettingsError(f"{chosen} holds a NUL byte", hint="save it as text")
+    # It says where the key goes, so in a directory of all users it must not be anybody's.
+    facts = _facts(chosen) if path is None else None
+    if facts is not None and facts.st_uid not in (os.geteuid(), 0):
+        raise SettingsError(
+            ".env belongs to another user", hint="if you trust it, name it: --env-file .env"
+        )
+    values = _parsed(chosen)
+    if isinstance(values, SettingsError):
+        raise values
+    named = [name for name in _MAY_NAME_PROGRAMS if path is None and values.get(name)]
+    if named:  # what lies in a directory of data says which key is used, never what is run
+        raise SettingsError(
+            f".env sets {named[0]}, and such a file may name programs to run",
+            hint="set it in the environment; or, if you trust .env: --env-file .env",
+        )
     return values
+
+
+def _parsed(path: str) -> dict[str, str] | SettingsError:
+    """What a file says, or what is wrong with it: an error raised here would hold its text."""
+    try:
+        found = dotenv_values(path, interpolate=False)
+    except OSError:
+        return SettingsError(f"cannot read {path}", hint="check its permissions")
+    except UnicodeDecodeError:
+        return SettingsError(f"{path} is not UTF-8", hint="save it as text")
+    values = {
+        name: Secret(value) if is_key_name(name) or _is_for_boto(name) else value
+        for name, value in found.items()
+        if value is not None
+    }
+    if any("\0" in text for entry in values.items() for text in entry):
+        return SettingsError(f"{path} holds a NUL byte", hint="save it as text")
+    return values
+
+
+def _facts(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except OSError:
+        return None
+
+
+def _notes(path: str, values: Mapping[str, str]) -> tuple[str, ...]:
+    """What to say of a file that holds a key and that others may read."""
+    facts = _facts(path) if any(map(is_key_name, values)) else None
+    if facts is None or not (stat.S_ISREG(facts.st_mode) and facts.st_mode & 0o077):
+        return ()
+    return (f"the customer key in {path} can be read by others; run: chmod 600 {path}",)
 
 
 def _is_for_boto(name: str) -> bool:

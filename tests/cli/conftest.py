@@ -68,6 +68,7 @@ def work(environ: pytest.MonkeyPatch) -> Path:
     work = Path.cwd()
     lines = f"BUCKET_NAME=bucket\nKEY=name.bin\n{CustomerKey(RAW_KEY).env_lines()}"
     (work / ".env").write_text(lines)
+    (work / ".env").chmod(0o600)
     (work / "name.bin").write_bytes(b"content")
     return work
 

@@ -119,6 +119,33 @@ def test_case_30_what_the_kernel_shows_of_a_running_command(
     assert carried == base64.b64encode(SECRET).decode(), "there was nothing to leak"
 
 
+DUMPER = """
+import pathlib, signal
+from tests.dumps import dump_all
+def dump(*_):
+    pathlib.Path("dump.new").write_text(dump_all(), errors="replace")
+    pathlib.Path("dump.new").rename("dump")
+signal.signal(signal.SIGUSR1, dump)
+"""
+
+
+def test_case_30_a_dump_of_all_variables_shows_no_key(
+    server: FaultServer, work: Path, key_source: Path, environ: pytest.MonkeyPatch
+) -> None:
+    """Amid its requests: what debuggers and reporters of crashes show of a program from inside."""
+    (work / "sitecustomize.py").write_text(DUMPER)
+    environ.setenv("PYTHONPATH", os.pathsep.join([str(work), *sys.path]))
+    with waiting(server, key_source) as child:
+        child.send_signal(signal.SIGUSR1)
+        while not (work / "dump").exists():
+            assert child.poll() is None
+            time.sleep(0.01)
+        shown = (work / "dump").read_text()
+    assert "<hidden>" in shown, "no request was seen"
+    assert SEAL in shown
+    assert_secret(shown)
+
+
 @pytest.mark.parametrize("fatal", [signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL])
 def test_case_30_a_crash_leaves_no_core_and_shows_no_key(
     server: FaultServer, work: Path, state_home: Path, key_source: Path, fatal: signal.Signals

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.dumps import dumped
 from tests.faults import (
     ApplyThenReset,
     Complete200Error,
@@ -111,8 +112,7 @@ async def test_case_30_nothing_shows_the_key(
             try:
                 await engine.get(Location("bucket", name), str(faulty.directory / "single"))
             except SealiftError as error:
-                shown.append("".join(traceback.format_exception(error)))
-                shown += [repr(error), str(error), repr(vars(error)), repr(error.args)]
+                shown += ["".join(traceback.format_exception(error)), dumped(error)]
         shown.append(repr(vars(engine)))
     assert {"t/a", "t/b", "t/c", "t/d", "down-other"} <= set(faulty.record.failed)
     assert {"t/e", "t/f", "t/large", "down", "down-large"} <= faulty.record.finished
@@ -121,7 +121,7 @@ async def test_case_30_nothing_shows_the_key(
         shown.append(repr(event))
         error = getattr(event, "error", None)
         if error is not None:
-            shown += ["".join(traceback.format_exception(error)), repr(vars(error))]
+            shown += ["".join(traceback.format_exception(error)), dumped(error)]
     captured = capfd.readouterr()
     shown += [captured.out, captured.err, loud.getvalue()]
     assert_secret("\n".join(shown))

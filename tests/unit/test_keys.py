@@ -6,6 +6,8 @@ import base64
 import copy
 import dataclasses
 import hashlib
+import inspect
+import io
 import json
 import logging
 import os
@@ -13,8 +15,11 @@ import pickle
 import pprint
 import string
 import traceback
+import warnings
+from collections.abc import Callable
 
 import pytest
+import rich
 import rich.console
 import rich.pretty
 
@@ -60,6 +65,31 @@ def test_shows_only_its_id(customer_key: CustomerKey, show) -> None:
     shown = show(customer_key)
     assert_hidden(shown)
     assert customer_key.key_id in shown
+
+
+@pytest.mark.parametrize(
+    "show",
+    [
+        inspect.getmembers,
+        lambda key: [getattr(key, name) for name in dir(key) if name != "headers"],
+        lambda key: key.headers() + key.copy_source_headers(),
+        lambda key: dict(key.headers()) | {"x": "y"},
+        lambda key: warnings.WarningMessage(f"{key}", UserWarning, "file", 1, source=key),
+        lambda key: rich_text(lambda console: rich.inspect(key, console=console, all=True)),
+        lambda key: rich_text(lambda console: console.print(dict(key.headers()))),
+        lambda key: rich_text(lambda console: console.log(key.headers(), log_locals=True)),
+    ],
+)
+def test_shows_nothing_of_its_bytes_to_who_looks_inside(customer_key: CustomerKey, show) -> None:
+    shown = repr(show(customer_key))
+    assert TEXT[:12] not in shown
+    assert RAW.hex() not in shown
+
+
+def rich_text(write: Callable[[rich.console.Console], None]) -> str:
+    console = rich.console.Console(record=True, file=io.StringIO(), width=200)
+    write(console)
+    return console.export_text()
 
 
 @pytest.mark.parametrize("verb", ["d", "x", "f", "e", "c", "b"])
@@ -196,7 +226,7 @@ def test_wrong_base64_is_refused_without_showing_it(text: str) -> None:
         CustomerKey.from_base64(text, source="THE_SETTING")
     assert text not in str(caught.value)
     assert_hidden(str(caught.value))
-    assert caught.value.__suppress_context__
+    assert caught.value.__context__ is None
 
 
 @pytest.mark.parametrize("md5", ["AAAA", MD5.lower(), "é", hashlib.md5(RAW).hexdigest()])

@@ -16,7 +16,7 @@ ONE, TWO, THREE = (CustomerKey(bytes([first, *range(31)])) for first in (100, 10
 
 
 def text_of(key: CustomerKey) -> str:
-    return dict(key.headers())["x-amz-server-side-encryption-customer-key"]
+    return "".join(dict(key.headers())["x-amz-server-side-encryption-customer-key"])
 
 
 @pytest.fixture(autouse=True)
@@ -187,3 +187,39 @@ def test_a_wrong_key_in_env_is_named_but_not_shown() -> None:
     with pytest.raises(CustomerKeyError, match="SSE_CUSTOMER_KEY_BASE64") as caught:
         _ = read_settings(None, None, {}).keyring
     assert text_of(ONE)[:8] not in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o660])
+def test_a_file_with_a_key_that_others_may_read_is_told_of(mode: int) -> None:
+    write_env(ONE.env_lines())
+    Path(".env").chmod(mode)
+    settings = read_settings(None, None, {})
+    assert settings.notes == (
+        "the customer key in .env can be read by others; run: chmod 600 .env",
+    )
+    assert settings.customer_key == ONE
+
+
+@pytest.mark.parametrize(("mode", "text"), [(0o600, ONE.env_lines()), (0o644, "BUCKET_NAME=b\n")])
+def test_a_file_without_a_key_or_of_ones_own_is_not(mode: int, text: str) -> None:
+    write_env(text)
+    Path(".env").chmod(mode)
+    assert read_settings(None, None, {}).notes == ()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_the_env_of_another_user_is_refused_unless_it_is_named() -> None:
+    """In /tmp, say: it would tell where the customer key goes."""
+    write_env("BUCKET_NAME=b\nAWS_ENDPOINT_URL=https://theirs.example\n")
+    os.chown(".env", 65534, 65534)
+    with pytest.raises(SettingsError, match=r"\.env belongs to another user; .* --env-file \.env"):
+        read_settings(None, None, {})
+    assert read_settings(".env", None, {}).bucket_name == "b"
+
+
+@pytest.mark.parametrize("name", ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"])
+def test_an_env_that_was_not_named_runs_no_program(name: str) -> None:
+    write_env(f"BUCKET_NAME=b\n{name}=config\n")
+    with pytest.raises(SettingsError, match=rf"\.env sets {name}, .* --env-file \.env"):
+        read_settings(None, None, {})
+    assert read_settings(".env", None, {}).aws == {name: "config"}

@@ -64,6 +64,9 @@ def usage_checked(
         if shared.log_level is not None:
             _configure_logging(shared.log_level)
         settings = _read(shared, broken)
+        if not shared.quiet:
+            for note in settings.notes:
+                print(f"sealift: {escape(note)}", file=sys.stderr)
         for name in list(filter(is_key_name, os.environ)):  # a credential_process would inherit it
             del os.environ[name]
         for name, value in settings.aws.items():

@@ -183,7 +183,7 @@ class Connection(asyncio.BufferedProtocol):
     async def exchange(
         self,
         method: str,
-        head: bytes,
+        head: memoryview,
         body: Body | None,
         room: memoryview | None,
         counter: Counter | None,
@@ -219,7 +219,7 @@ class Connection(asyncio.BufferedProtocol):
 
     # Sending
 
-    def _send_joined(self, head: bytes, body: Body | None) -> bool:
+    def _send_joined(self, head: memoryview, body: Body | None) -> bool:
         """Write a small request at once; False when it is none."""
         transport = self._transport
         assert transport is not None
@@ -227,12 +227,12 @@ class Connection(asyncio.BufferedProtocol):
             transport.write(head)
             return True
         if isinstance(body, memoryview) and len(body) <= JOINED_SIZE and self._bandwidth is None:
-            transport.write(b"".join((head, body)))
+            transport.write(memoryview(b"".join((head, body))))
             self._count(len(body))
             return True
         return False
 
-    async def _send(self, head: bytes, body: Body | None) -> bool:
+    async def _send(self, head: memoryview, body: Body | None) -> bool:
         """Write the request; False when the reply came first and the rest is not wanted."""
         transport = self._transport
         assert transport is not None

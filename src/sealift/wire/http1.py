@@ -39,24 +39,36 @@ _TCHAR = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQR
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?")
 
 
-def request_head(method: str, target: str, headers: Sequence[tuple[str, str]]) -> bytes:
+def request_head(method: str, target: str, headers: Sequence[tuple[str, str]]) -> memoryview:
     """The request line, the headers in the order given, and the blank line (RFC 9112 section 3).
 
     `target` is percent-encoded; header values go out as UTF-8, which is what SigV4 signs.
     ValueError when anything holds CR, LF or NUL, or the target is not encoded.
     """
     lines = "".join([f"{name}: {value}\n" for name, value in headers])
-    return head_of_lines(method, target, lines, len(headers))
+    return head_of_lines(method, target, lines, "", len(headers))
 
 
-def head_of_lines(method: str, target: str, lines: str, count: int) -> bytes:
-    """As `request_head`, from `count` header lines that each end in LF."""
-    text = f"{method} {target} HTTP/1.1\n{lines}\n"
-    if text.count("\n") != count + 2 or "\r" in text or "\0" in text:
+def head_of_lines(method: str, target: str, lines: str, more: str, count: int) -> memoryview:
+    """As `request_head`, from `count` header lines that each end in LF: `lines`, then `more`.
+
+    They may hold secrets, so no variable here does, and what is returned is dumped without bytes.
+    """
+    start = f"{method} {target} HTTP/1.1\n"
+    if (
+        start.count("\n") + lines.count("\n") + more.count("\n") != count + 1
+        or "\r" in start
+        or "\r" in lines
+        or "\r" in more
+        or "\0" in start
+        or "\0" in lines
+        or "\0" in more
+    ):
         raise ValueError("CR, LF or NUL in a request head")
     if not target or " " in target or not target.isascii():
         raise ValueError("the request target is not percent-encoded")
-    return text.replace("\n", "\r\n").encode()
+    text = (start, lines, more, "\n")  # an f-string shows no Secret
+    return memoryview("".join(text).replace("\n", "\r\n").encode())
 
 
 @dataclass(slots=True)

@@ -26,11 +26,18 @@ from sealift.errors import (
     ObjectError,
     ReplyError,
 )
-from sealift.keys import ALGORITHM, ALGORITHM_HEADER, KEY_MD5_HEADER, CustomerKey
+from sealift.keys import (
+    ALGORITHM,
+    ALGORITHM_HEADER,
+    KEY_MD5_HEADER,
+    CustomerKey,
+    Secret,
+)
 from sealift.metadata import PREFIX, FileFacts
 from sealift.model import ByteRange
-from sealift.replies import UNSEALED_READ, parse_error_body, reply_error
+from sealift.replies import UNSEALED_READ
 from sealift.wire.connection import Body, Counter
+from sealift.wire.failures import error_of, not_sealed_message
 from sealift.wire.heads import CRC_HEADER, facts_of
 from sealift.wire.http1 import Head, head_of_lines
 from sealift.wire.identity import Identity
@@ -80,9 +87,13 @@ class Bucket:
 
 
 class _Layout(NamedTuple):
-    """The headers of all requests that have the same names: `lines` is a format, sorted by name."""
+    """The header lines of all requests that have the same names, sorted by name.
 
-    lines: str
+    Between `pieces` of text go the values of `variables`; `names` is what is signed.
+    """
+
+    pieces: list[str]
+    variables: list[str]
     names: str
     line_count: int
 
@@ -220,7 +231,7 @@ class ObjectClient:
         if head.status == 412 or (head.status == 416 and span is not None):
             raise ObjectChangedError(REPLACED)
         if reply.error_body is not None:
-            raise error_of("GetObject", reply, sealed=bool(self._seal))
+            raise error_of("GetObject", reply, self._seal)
         self._check_echo("GetObject", head)
         if reply.too_long:
             raise ObjectChangedError("the object is longer than planned: it was replaced")
@@ -262,7 +273,7 @@ class ObjectClient:
     def _stored(self, operation: str, reply: Reply, crc: str) -> Stored:
         head = reply.head
         if reply.error_body is not None:
-            raise self._refused(operation, reply, sealed=bool(self._seal))
+            raise self._refused(operation, reply, self._seal)
         self._check_echo(operation, head)
         etag = head.get(b"etag")
         if not etag:
@@ -277,7 +288,7 @@ class ObjectClient:
 
     def _request(
         self, method: str, path: str, query: str, headers: Headers, size: int | None
-    ) -> bytes:
+    ) -> memoryview:
         identity = self._identity
         signer = identity.signer(self._bucket.region)
         if signer is not self._signer:
@@ -290,33 +301,42 @@ class ObjectClient:
             if len(self._layouts) == MAX_LAYOUT_COUNT:  # metadata of others, kept by copies
                 self._layouts.clear()
             layout = self._layouts[names] = self._lay_out(names)
-        lines = layout.lines % headers
-        signed = _SPACES.sub(" ", lines) if "  " in lines else lines
+        pieces = layout.pieces.copy()
+        pieces[1::2] = map(headers.__getitem__, layout.variables)
+        lines = Secret("".join(pieces))
+        signed = Secret(_SPACES.sub(" ", lines)) if "  " in lines else lines
         authorization = signer.sign(
             method, path, query, signed, layout.names, date, UNSIGNED_PAYLOAD
         )
-        lines += f"authorization:{authorization}\nuser-agent:{_USER_AGENT}\n"
+        more = f"authorization:{authorization}\nuser-agent:{_USER_AGENT}\n"
         count = layout.line_count + 2
         if size is not None:
-            lines += f"content-length:{size}\n"
+            more += f"content-length:{size}\n"
             count += 1
-        return head_of_lines(method, f"{path}?{query}" if query else path, lines, count)
+        return head_of_lines(method, f"{path}?{query}" if query else path, lines, more, count)
 
     def _lay_out(self, names: Sequence[str]) -> _Layout:
         """The layout of requests that have headers of these names; all are signed."""
-        values = {name: f"%({name})s" for name in names}
         same = {"host": self._bucket.netloc, "x-amz-content-sha256": UNSIGNED_PAYLOAD}
         token = self._identity.credentials.token
         if token is not None:
-            same["x-amz-security-token"] = token
-        values |= {name: value.replace("%", "%%") for name, value in same.items()}
-        ordered = sorted(values)
-        lines = "".join([f"{name.replace('%', '%%')}:{values[name]}\n" for name in ordered])
-        return _Layout(lines, ";".join(ordered), len(ordered))
+            same["x-amz-security-token"] = Secret(token)
+        pieces: list[str] = [""]
+        variables: list[str] = []
+        ordered = sorted({*names, *same})
+        for name in ordered:
+            value = same.get(name)
+            if value is None:
+                pieces[-1] = Secret("".join((pieces[-1], name, ":")))
+                pieces += ["", "\n"]
+                variables.append(name)
+            else:
+                pieces[-1] = Secret("".join((pieces[-1], name, ":", value, "\n")))
+        return _Layout(pieces, variables, ";".join(ordered), len(ordered))
 
-    def _refused(self, operation: str, reply: Reply, *, sealed: bool) -> ReplyError:
+    def _refused(self, operation: str, reply: Reply, sent: Headers) -> ReplyError:
         """The error that a reply tells, with the rights that what goes along needs besides."""
-        error = error_of(operation, reply, sealed=sealed)
+        error = error_of(operation, reply, sent)
         if error.status == 403 and operation in _BEGINNINGS:
             if self._encryption is not None and self._encryption.algorithm == KMS:
                 error.hint = RIGHTS
@@ -345,25 +365,6 @@ class ObjectClient:
             error = not_as_asked(operation, asked, told)
             error.version_id = head.get(b"x-amz-version-id")
             raise error
-
-
-def error_of(operation: str, reply: Reply, *, sealed: bool) -> ReplyError:
-    """The error that a reply tells; `sealed` says that a customer key was sent."""
-    head = reply.head
-    code, text = parse_error_body(reply.error_body or b"")
-    headers = {key.decode(): value.decode("latin-1") for key, value in head.headers.items()}
-    return reply_error(operation, head.status, code, text, headers, sealed=sealed)
-
-
-def not_sealed_message(operation: str) -> str:
-    """The words for a reply without the SSE-C echo."""
-    if operation in _READS:
-        return f"{operation}: the server does not say that the object is sealed with this key"
-    if operation == "CreateMultipartUpload":
-        return f"{operation}: the server did not take the customer key; nothing was sent"
-    return (
-        f"{operation}: the server did not use the customer key: the bytes were stored UNENCRYPTED"
-    )
 
 
 def _take_back(reply: Reply, counter: Counter | None) -> None:

@@ -9,8 +9,9 @@ import mmap
 
 from sealift.errors import Cause, IntegrityError, ProtocolError, UnsafeNameError
 from sealift.model import MiB
+from sealift.wire.failures import error_of
 from sealift.wire.listing import Page, parse_page
-from sealift.wire.operations import ObjectClient, error_of
+from sealift.wire.operations import ObjectClient
 from sealift.wire.sigv4 import query_string
 
 # 1000 names of 1024 bytes, each byte as %XX, are 3 MiB.
@@ -53,7 +54,7 @@ class ListingClient(ObjectClient):
         room = page_room()
         reply = await self._pool.exchange("GET", request, None, room)
         if reply.error_body is not None:
-            raise error_of("ListObjectsV2", reply, sealed=False)
+            raise error_of("ListObjectsV2", reply, {})
         if reply.too_long:
             raise ProtocolError(
                 f"ListObjectsV2: a page of more than {MAX_PAGE_SIZE} bytes", cause=Cause.PERMANENT

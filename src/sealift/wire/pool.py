@@ -59,7 +59,7 @@ class Pool:
     async def exchange(
         self,
         method: str,
-        head: bytes,
+        head: memoryview,
         body: Body | None = None,
         room: memoryview | None = None,
         counter: Counter | None = None,

@@ -13,9 +13,9 @@ from typing import NamedTuple
 from sealift.checksums import encode
 from sealift.encryption import told_in
 from sealift.errors import IntegrityError, NotSealedError, ObjectError, ReplyError
-from sealift.keys import COPY_SOURCE_PREFIX, KEY_MD5_HEADER
 from sealift.metadata import PREFIX, FileFacts
 from sealift.model import KiB, PartDone
+from sealift.wire.failures import error_of
 from sealift.wire.heads import CRC_HEADER
 from sealift.wire.http1 import Head
 from sealift.wire.multipart import (
@@ -28,14 +28,13 @@ from sealift.wire.multipart import (
     part_list,
     upload_id,
 )
-from sealift.wire.operations import Headers, error_of
+from sealift.wire.operations import Headers
 from sealift.wire.pages import ListingClient, page_room
 from sealift.wire.receiving import Reply
 from sealift.wire.sigv4 import query_string
 
 # The replies to Create and Complete are below 4 KiB, and a listing of no names is.
 ROOM_SIZE = 64 * KiB
-_KEY_MD5_HEADERS = {KEY_MD5_HEADER, COPY_SOURCE_PREFIX + KEY_MD5_HEADER.removeprefix("x-amz-")}
 _CHECKSUM_TYPE = "x-amz-checksum-type"
 _WHOLE = "FULL_OBJECT"
 
@@ -219,7 +218,6 @@ class MultipartClient(ListingClient):
         again: bool = True,
     ) -> tuple[Reply, bytes]:
         """The reply to a request and its body; an error, also one of status 200, is raised."""
-        sealed = not _KEY_MD5_HEADERS.isdisjoint(headers)
         size = None if content is None else len(content)
         request = self._request(method, path, query, headers, size)
         if room is None:
@@ -229,10 +227,10 @@ class MultipartClient(ListingClient):
         )
         body = bytes(room[: reply.size])
         if reply.error_body is not None:
-            raise self._refused(operation, reply, sealed=sealed)
+            raise self._refused(operation, reply, headers)
         if is_error(body):
             failed = replace(reply.head, status=500)
-            raise error_of(operation, replace(reply, head=failed, error_body=body), sealed=sealed)
+            raise error_of(operation, replace(reply, head=failed, error_body=body), headers)
         return reply, body
 
     def _echoed(self, head: Head) -> bool:

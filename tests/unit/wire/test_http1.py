@@ -479,7 +479,7 @@ def test_request_head_is_one_line_a_header(fields: dict[str, str]) -> None:
     headers = list(fields.items())
     wire = request_head("PUT", "/a?b=c", headers)
     expected = ["PUT /a?b=c HTTP/1.1", *(f"{name}: {value}" for name, value in headers), "", ""]
-    assert wire.decode().split("\r\n") == expected
+    assert bytes(wire).decode().split("\r\n") == expected
 
 
 @pytest.mark.parametrize("hostile", ["\r", "\n", "\r\n", "\0", "\r\nX: y", "\n\r"])
@@ -654,8 +654,8 @@ def test_no_value_of_one_reply_shows_up_in_another() -> None:
 def test_no_line_smuggles_another(sign: str) -> None:
     for lines in (f"a: {sign}b\n", f"a{sign}: b\n", f"a: b{sign}\n"):
         with pytest.raises(ValueError, match="CR, LF or NUL"):
-            head_of_lines("GET", "/x", lines, 1)
+            head_of_lines("GET", "/x", lines, "", 1)
     with pytest.raises(ValueError, match="CR, LF or NUL"):
-        head_of_lines("GET", f"/x{sign}", "a: b\n", 1)
+        head_of_lines("GET", f"/x{sign}", "a: b\n", "", 1)
     with pytest.raises(ValueError, match="CR, LF or NUL"):
-        head_of_lines(f"GET{sign}", "/x", "a: b\n", 1)
+        head_of_lines(f"GET{sign}", "/x", "a: b\n", "", 1)
