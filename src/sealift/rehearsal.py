@@ -23,6 +23,7 @@ from sealift.errors import (
     ObjectError,
     SettingsError,
 )
+from sealift.events import Noted, Reporter
 from sealift.metadata import FileFacts
 from sealift.model import Direction, Job, Location, bare_etag
 from sealift.readback import check_refused, read_back
@@ -53,10 +54,12 @@ class Rehearsal:
         retrier: Retrier,
         prefix: Location,
         token: str,
+        reporter: Reporter,
     ) -> None:
         self._objects = objects
         self._target = target
         self._retrier = retrier
+        self._reporter = reporter
         self._location = prefix.child(f".sealift-probe-{token}")
         self._lock = anyio.Lock()
         self._is_checked = False
@@ -163,5 +166,7 @@ class Rehearsal:
             for version in doomed:
                 try:
                     await self._retrier.run(name, self._objects.delete_object, name, version)
-                except ObjectError:
+                except ObjectError as error:
+                    text = f"{self._location}, made to try the server, could not be removed"
+                    self._reporter.emit(Noted(f"{text}: {error}"))
                     return

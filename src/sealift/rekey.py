@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+import anyio
+
 from sealift.catalogue import Catalogue
 from sealift.checksums import encode
 from sealift.compare import is_of
@@ -67,7 +69,8 @@ class Rekey:
             await self._run(prefix, taken(source, pages, tree))
         finally:
             if self._report is not None:
-                await self._disk.run(self._report.commit)
+                with anyio.CancelScope(shield=True):  # what was done is told, also when interrupted
+                    await self._disk.run(self._report.commit)
 
     async def _run(self, prefix: Location, pages: Pages) -> None:
         moves = not self._rekey.dry_run
@@ -142,8 +145,11 @@ class Rekey:
     # The report
 
     async def _add(self, ended: Sequence[Outcome]) -> None:
-        if self._report is not None and ended:
-            await self._disk.run(self._write, self._report, [self._record(one) for one in ended])
+        if self._report is None or not ended:
+            return
+        records = [self._record(one) for one in ended]
+        with anyio.CancelScope(shield=True):
+            await self._disk.run(self._write, self._report, records)
 
     def _write(self, report: RecordFile, records: Sequence[dict[str, object]]) -> None:
         for record in records:

@@ -20,13 +20,11 @@ from typing import NamedTuple
 from sealift.copier import Copier, Source, Way, choose_way, is_beyond
 from sealift.describing import Described, describe
 from sealift.errors import (
-    Cause,
-    IntegrityError,
     NotSealedError,
-    ObjectChangedError,
     ObjectError,
     OvertakenError,
     ReplyError,
+    SealiftError,
     UsageError,
 )
 from sealift.events import Reporter, Would
@@ -35,6 +33,7 @@ from sealift.keyring import Keyring
 from sealift.model import UNSEALED, Job, Location, bare_etag
 from sealift.readback import check_refused, read_back
 from sealift.rehearsal import Rehearsal
+from sealift.rekey_errors import archived, has_same_bytes, is_bare, is_worth_another, told
 from sealift.resources import Resources, Settle
 from sealift.seals import RekeyOptions, Seal, Verdict, decide, first_guess, not_taken
 from sealift.wire.bucket import BucketClient, HeadFacts
@@ -65,7 +64,7 @@ class Outcome:
     crc: int | None = None
     old_version_id: str | None = None
     version_id: str | None = None
-    error: ObjectError | None = None
+    error: SealiftError | None = None
 
 
 # Hears of each object; awaited now and then.
@@ -98,7 +97,12 @@ class Rekeyer:
             self._writer, keyring, self._retrier, prefix.bucket, self._read_tag
         )
         self._rehearsal = Rehearsal(
-            self._writer, options.target, self._retrier, prefix, resources.ledger.run.token
+            self._writer,
+            options.target,
+            self._retrier,
+            prefix,
+            resources.ledger.run.token,
+            reporter,
         )
         self._copiers: dict[Seal, Copier] = {}
         self._last: str | None = None
@@ -121,8 +125,12 @@ class Rekeyer:
                 try:
                     checked = await self._rekey(entry)
                 except ObjectError as error:
-                    entry.error = await self._resources.explained(error, job)
-                    settle(job, entry.error)
+                    failure = await self._resources.explained(error, job)
+                    entry.error = failure
+                    settle(job, failure)
+                except SealiftError as error:  # no more objects are tried
+                    entry.error = error
+                    raise
                 else:
                     settle(job, checked)
         finally:
@@ -154,7 +162,7 @@ class Rekeyer:
         job, before, torn = entry.job, None, None
         for start in range(1, START_COUNT + 1):
             found = await self._find(job)
-            if before is not None and not _has_same_bytes(before.head, found.head, torn):
+            if before is not None and not has_same_bytes(before.head, found.head, torn):
                 before = None  # it is somebody else's now
             try:
                 verdict = self._decide(entry, found, before)
@@ -172,8 +180,8 @@ class Rekeyer:
             try:
                 return await self._write(entry, found)
             except ObjectError as error:
-                if start == START_COUNT or not _is_worth_another(error):
-                    raise _told(error) from None
+                if start == START_COUNT or not is_worth_another(error):
+                    raise told(error) from None
                 if isinstance(error, NotSealedError) and error.stays:
                     torn = error
             before = found
@@ -204,7 +212,7 @@ class Rekeyer:
             try:
                 return await self._head(name, guess)
             except ObjectError as error:
-                if not (is_about_key(error) or _is_bare(error)):
+                if not (is_about_key(error) or is_bare(error)):
                     raise
             refused.append(guess)
         sealed = await self._finder.find(name, job.size, recorded, refused)
@@ -212,7 +220,7 @@ class Rekeyer:
             case Sealing.KEY | Sealing.NONE:
                 return await self._head(name, sealed.key_id or UNSEALED)
             case Sealing.ARCHIVED:
-                raise _archived()
+                raise archived()
             case Sealing.MISSING:
                 text = f"the object is under the customer key {sealed.key_id}, which is not at hand"
             case _:
@@ -350,47 +358,3 @@ def check_usable(options: RekeyOptions, keyring: Keyring) -> None:
         keyring.require(options.source.key_id)
         if options.source.key_id == options.target.key_id:
             raise UsageError("the two keys are the same", hint="there is nothing to do")
-
-
-def _has_same_bytes(before: HeadFacts, now: HeadFacts, torn: NotSealedError | None) -> bool:
-    """Whether an object has the bytes that it had `before`, as far as its head tells.
-
-    One that was just written without a seal (`torn`) is taken for ours by its size.
-    """
-    if before.size != now.size:
-        return False
-    if None not in (before.facts.crc, now.facts.crc):
-        return before.facts.crc == now.facts.crc
-    return torn is not None or before.etag == now.etag
-
-
-def _told(error: ObjectError) -> ObjectError:
-    """`error`, in words for what is no matter of this command."""
-    if isinstance(error, ReplyError) and error.code == "InvalidObjectState":
-        return _archived()
-    return error
-
-
-def _archived() -> ObjectError:
-    return ObjectError(
-        "the object is archived and cannot be read; it was left as it is", hint="restore it first"
-    )
-
-
-def _is_bare(error: ObjectError) -> bool:
-    """Whether a HEAD was refused, whose reply has no body to tell why."""
-    return (
-        isinstance(error, ReplyError) and error.operation == "HeadObject" and not error.code
-        and error.status in (400, 403)
-    )  # fmt: skip
-
-
-def _is_worth_another(error: ObjectError) -> bool:
-    """Whether to look at the object again, and to begin it anew."""
-    if isinstance(error, IntegrityError | ObjectChangedError | OvertakenError):
-        return error.cause is not Cause.PERMANENT or isinstance(error, _PASSING)
-    return is_about_key(error) or _is_bare(error) or is_beyond(error, in_place=True)
-
-
-# The server is at fault, and another way may do; or the object has changed.
-_PASSING = (NotSealedError, ObjectChangedError, OvertakenError)

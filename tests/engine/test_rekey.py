@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from tests.engine.conftest import LARGE, Record, Site
 from tests.faults import ApplyThenReset, Fault, Flip, Match, NoEcho, Status, WrongEcho
@@ -14,9 +17,11 @@ from tests.faults.plan import Plan
 from tests.kit import CUSTOMER_KEY, KEY, OTHER_KEY
 
 from sealift.errors import IntegrityError, NotSealedError, SettingsError
+from sealift.journal import Journal
 from sealift.keyring import HeldKey, Keyring
 from sealift.keys import CustomerKey
 from sealift.model import Location
+from sealift.records import RunRecord
 from sealift.rehearsal import probe_token
 from sealift.seals import From, RekeyOptions, Seal
 
@@ -28,10 +33,17 @@ TIMES = {"x-amz-meta-mtime": "1555555555.5"}
 NO_COPY = Status(501, "NotImplemented")
 
 
-async def rekey(site: Site, name: str = "p/", source: From | None = None, **options: Any) -> Record:
+async def rekey(
+    site: Site,
+    name: str = "p/",
+    source: From | None = None,
+    state_directory: str | None = None,
+    **options: Any,
+) -> Record:
     """To the key of all tests, from the other one."""
     order = RekeyOptions(Seal(CUSTOMER_KEY.key_id), source or From(OLD.key_id), **options)
-    async with site.engine(customer_key=None, keyring=RING, concurrency=1) as engine:
+    state = {} if state_directory is None else {"state_directory": state_directory}
+    async with site.engine(customer_key=None, keyring=RING, concurrency=1, **state) as engine:
         await engine.rekey(Location("bucket", name), order)
     return site.record
 
@@ -214,3 +226,41 @@ async def test_a_key_is_sent_to_no_object_before_it_is_needed(site: Site) -> Non
         for sent in site.server.seen(operation):
             assert not any(re.search("customer-key$", name) for name in sent.headers)
     assert KEY != OTHER_KEY
+
+
+async def test_a_report_is_written_also_of_a_run_that_is_interrupted(
+    site: Site, tmp_path: Path
+) -> None:
+    for number in range(20):
+        store(site, f"p/{number:02}", b"content")
+    report = tmp_path / "report"
+
+    with anyio.CancelScope() as scope:
+        site.record.on_start("p/10", scope.cancel)
+        await rekey(site, report=str(report))
+
+    written = [json.loads(line) for line in report.read_text().splitlines()]
+    rekeyed = {one["name"] for one in written if one["outcome"] == "rekeyed"}
+    assert len(rekeyed) >= 9
+    for name in rekeyed:
+        assert_rekeyed(site, name, b"content")
+
+
+async def test_what_a_killed_run_tried_the_server_with_is_removed(
+    site: Site, tmp_path: Path
+) -> None:
+    """By its token, which the journal has; what another machine tries it with is left alone."""
+    token, other = "0123456789abcdef", "fedcba9876543210"
+    for name in ("p/a", f"p/.sealift-probe-{token}", f"p/.sealift-probe-{other}"):
+        store(site, name, b"x")
+    run = RunRecord(token, 1.0, (), "/", f"{site.server.endpoint_url}/bucket", None)
+    dead = Journal(str(tmp_path), run)
+    dead.open()
+    dead.write([], durable=True)
+    dead.close(finished=False)
+
+    record = await rekey(site, state_directory=str(tmp_path))
+
+    assert record.finished == {"p/a"}
+    left = [name for _, name in site.server.objects if probe_token(name)]
+    assert left == [f"p/.sealift-probe-{other}"]
