@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
@@ -9,6 +10,7 @@ import sys
 
 def main() -> None:
     """Run the command line and exit."""
+    _import_nothing_from_here()
     _open_closed_streams()
     if sys.argv[1:] == ["--version"]:  # the command line takes longer to load than to answer this
         from sealift import __version__
@@ -23,6 +25,13 @@ def main() -> None:
         run()
     except KeyboardInterrupt:  # before the engine took over the signal
         sys.exit(130)
+
+
+def _import_nothing_from_here() -> None:
+    """`python -m` looks for modules in the working directory first, where the data of others is."""
+    with contextlib.suppress(OSError):
+        if sys.path[:1] == [os.getcwd()]:
+            del sys.path[0]
 
 
 def _open_closed_streams() -> None:

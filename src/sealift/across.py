@@ -11,16 +11,24 @@ from sealift.planning import Planner
 from sealift.remote import Remote
 from sealift.runner import Runner
 from sealift.session import Session
+from sealift.unlocking import Unlocker, Unlockers
 
 
 class Across:
     """Of one engine; `session` reaches the source, `remote` the destination."""
 
     def __init__(
-        self, options: Options, session: Session, remote: Remote, planner: Planner, runner: Runner
+        self,
+        options: Options,
+        session: Session,
+        unlockers: Unlockers,
+        remote: Remote,
+        planner: Planner,
+        runner: Runner,
     ) -> None:
         self._session = session
-        self._there = Remote(session)
+        self._unlockers = unlockers
+        self._there = Remote(session, unlockers)
         self._remote = remote
         self._planner = planner
         self._runner = runner
@@ -34,11 +42,13 @@ class Across:
         pages, cut = await self._there.find(source)
         if pages is None:
             target = copied_object(source, destination)
-            size = (await self._there.there(source)).size
+            opened = await self._there.there(source)
             try:
-                plan = self._planner.one(copy_job(source, size, target))
+                job = copy_job(source, opened.head.size, target, opened.head.etag)
             except ObjectError as error:
                 raise UsageError(error.message, hint=error.hint) from None
+            job.source_key_id = opened.key_id
+            plan = self._planner.one(job)
             in_place = target == source
         else:
             prefix = copied_prefix(source, destination, same_server=self._same_server)
@@ -48,11 +58,13 @@ class Across:
             raise UsageError(
                 "the source and the destination are the same object", hint="give another name"
             )
-        side = await self._side(source.bucket)
-        await self._runner.across(plan, destination.bucket, side, tree)
+        side, unlocker = await self._side(source.bucket)
+        await self._runner.across(plan, destination.bucket, side, unlocker, tree)
 
-    async def sides(self, source: Location, destination: Location) -> tuple[Remote, Source]:
-        """What lists the source of a sync, and what reads it.
+    async def sides(
+        self, source: Location, destination: Location
+    ) -> tuple[Remote, Source, Unlocker]:
+        """What lists the source of a sync, what reads it, and what finds the keys for that.
 
         UsageError when one prefix is inside the other.
         """
@@ -64,13 +76,15 @@ class Across:
                 raise UsageError(
                     f"one of {begin} and {prefix} is inside the other", hint="take others"
                 )
-        return self._there, await self._side(source.bucket)
+        return self._there, *await self._side(source.bucket)
 
-    async def _side(self, bucket: str) -> Source:
+    async def _side(self, bucket: str) -> tuple[Source, Unlocker]:
         objects = await self._session.objects(bucket)
+        unlocker = await self._unlockers.of(bucket)
 
         async def explained(error: ObjectError, job: Job) -> ObjectError:
             name = job.source.name if job.source else ""
             return await self._session.explained(error, bucket, name)
 
-        return Source(objects, self._session.retrier, self._same_server, explained)
+        side = Source(objects, self._session.retrier, self._same_server, explained, unlocker.client)
+        return side, unlocker

@@ -49,6 +49,10 @@ SELECT = (
     "SELECT name, size, etag, version_id, crc, mtime_ns, key_id FROM object "  # noqa: S608 - no input
     f"WHERE {_RANGE} ORDER BY name LIMIT ?"
 )
+_NAMED = (
+    "SELECT name, size, etag, version_id, crc, mtime_ns, key_id FROM object "  # noqa: S608 - no input
+    f"WHERE {_BUCKET} AND name IN ("
+)
 _BY_KEY = "SELECT key_id, count(*), sum(size) FROM object WHERE key_id NOT NULL GROUP BY key_id"
 _CUTS = (
     "SELECT name FROM (SELECT name, row_number() OVER (ORDER BY name) AS number FROM object "  # noqa: S608 - no input
@@ -57,6 +61,7 @@ _CUTS = (
 # Rows of one statement (SQLite takes 999 parameters at least): each one hands the interpreter's
 # lock over once, and row by row took five times as long beside a busy event loop.
 _ROWS_AT_ONCE = 20
+_NAMES_AT_ONCE = 500
 _ROW = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 _INT64 = range(-(2**63), 2**63)
@@ -98,6 +103,21 @@ class Catalogue:
 
         def select(connection: Connection) -> list[Known]:
             return [_read(row) for row in connection.execute(SELECT, (bucket, low, high, limit))]
+
+        return self._run(select, [])
+
+    def look_up(self, bucket: str, names: Sequence[str]) -> list[Known]:
+        """What is known of the objects `names`, in no order."""
+
+        def select(connection: Connection) -> list[Known]:
+            found = []
+            for start in range(0, len(names), _NAMES_AT_ONCE):
+                some = [name.encode() for name in names[start : start + _NAMES_AT_ONCE]]
+                rows = connection.execute(
+                    _NAMED + ", ".join("?" * len(some)) + ")", (bucket, *some)
+                )
+                found += [_read(row) for row in rows]
+            return found
 
         return self._run(select, [])
 

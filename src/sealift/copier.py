@@ -11,7 +11,7 @@ A streamed object is verified as an upload is, and against the checksum that its
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -73,13 +73,20 @@ class Way(enum.Enum):
 class Source(NamedTuple):
     """The bucket that is read; `same_server` says that the other one's server can reach it.
 
-    `explained` is as in `Resources`, for what goes wrong there.
+    `explained` is as in `Resources`, for what goes wrong there. `under` gives what reads objects
+    under the customer key of an id; None: all have one.
     """
 
     objects: BucketClient
     retrier: Retrier
     same_server: bool
     explained: Explained
+    under: Callable[[str], BucketClient] | None = None
+
+    def client(self, job: Job) -> BucketClient:
+        """What reads the source of `job`."""
+        key_id = job.source_key_id
+        return self.objects if key_id is None or self.under is None else self.under(key_id)
 
 
 def choose_way(size: int, refused: Collection[Way]) -> Way:
@@ -207,7 +214,7 @@ class Copier:
 
     async def _head(self, job: Job) -> HeadFacts:
         name = _source(job).name
-        return await self._source.retrier.run(name, self._source.objects.head_object, name)
+        return await self._source.retrier.run(name, self._source.client(job).head_object, name)
 
     async def _tags(self, job: Job, described: Described | None) -> dict[str, str] | None:
         if described is not None:
@@ -230,6 +237,7 @@ class Copier:
             headers |= {"x-amz-copy-source-if-match": head.etag}
         if self._conditions.if_absent:  # not every server looks at the condition of a copy
             await self._conditions.check(job)
+        source = self._source.client(job)
         tags = retagged = await self._tags(job, described)
         if described is not None:
             headers |= described.kept
@@ -237,7 +245,7 @@ class Copier:
         try:
             job.etag = await self._retrier.run(
                 location.name, self._objects.copy_object,
-                location.name, self._source.objects, _source(job), headers, retagged,
+                location.name, source, _source(job), headers, retagged,
             )  # fmt: skip
         except NotSealedError as error:
             error.stays = self._is_in_place(job)  # it is all there is, as plain as it was or not
@@ -273,7 +281,7 @@ class Copier:
         job = upload.job
         part_etag = await self._retrier.run(
             job.location.name, self._objects.copy_part, job.location.name, upload.upload_id, part,
-            self._source.objects, _source(job), etag,
+            self._source.client(job), _source(job), etag,
         )  # fmt: skip
         job.moved += part.span.size
         part_done = PartDone(part.number, part.span.size, part_etag, None)
@@ -306,7 +314,7 @@ class Copier:
             return await self._stream_parts(job, head, described)
         async with self._memory.buffer(job.size) as room:
             received = await self._source.retrier.run(
-                _source(job).name, self._source.objects.get_object,
+                _source(job).name, self._source.client(job).get_object,
                 _source(job).name, room, None, None if head is None else head.etag, None,
             )  # fmt: skip
             if received.size != job.size:
@@ -372,7 +380,7 @@ class Copier:
         job, span = upload.job, part.span
         async with self._memory.buffer(span.size) as room:
             await fetch_range(
-                self._source.objects, self._source.retrier, _source(job).name, head, span, room
+                self._source.client(job), self._source.retrier, _source(job).name, head, span, room
             )
             digest = Digest(room, with_md5=not self._checks_crc)
             stored = await self._retrier.run(

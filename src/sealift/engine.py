@@ -16,7 +16,6 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
@@ -27,9 +26,11 @@ from sealift.events import Event, Failed, Reporter, Retried, Silent, Verifying
 from sealift.files.disk import Disk
 from sealift.files.walk import file_size, ignore_lines
 from sealift.filters import Filter
+from sealift.keyring import HeldKey, Keyring
 from sealift.manifest import manifest_bucket
 from sealift.memory import Memory
-from sealift.model import Direction, Durability, Job, Location, RemoteObject
+from sealift.model import Direction, Job, Location, RemoteObject
+from sealift.opening import Opened
 from sealift.options import WHOLE_TREE, Options, TreeOptions
 from sealift.plan import (
     Naming,
@@ -38,21 +39,20 @@ from sealift.plan import (
     contents,
     direction_of,
     file_location,
-    listed_root,
-    object_path,
-    random_name,
     tree_prefix,
 )
-from sealift.planning import Planner, Sieve
+from sealift.planning import Planner
 from sealift.remote import Pages, Remote
 from sealift.retry import Retrier
 from sealift.runner import Runner
 from sealift.session import Session
+from sealift.unlocking import Unlockers
 from sealift.verifying import verify
 from sealift.wire.bucket import BucketClient, HeadFacts
 
 if TYPE_CHECKING:
     from sealift.across import Across
+    from sealift.downloads import Downloads
     from sealift.seals import RekeyOptions
     from sealift.sync import SyncOptions
 
@@ -73,7 +73,8 @@ class Engine:
         directory = options.state_directory
         self._catalogue = Catalogue(directory and os.path.join(directory, FILE_NAME))
         self._session = Session(options, self)
-        self._remote = Remote(self._session)
+        self._unlockers = self._make_unlockers(self._session, self._keyring)
+        self._remote = Remote(self._session, self._unlockers)
         self._failed_count = 0
         self._source_session = (
             self._session if options.source is None else Session(options.for_source(), self)
@@ -88,6 +89,7 @@ class Engine:
             self._memory,
             self._catalogue,
             self,
+            self._unlockers,
         )
 
     async def __aenter__(self) -> Engine:
@@ -123,14 +125,7 @@ class Engine:
 
     async def get(self, source: Location, destination: str | None = None) -> str:
         """Download one object, without a destination to `tmp/<uuid4><suffix>`; returns the path."""
-        is_new = destination is None
-        if destination is None:
-            directory, name = "tmp", random_name(source.name)
-        else:
-            directory, name = await self._object_path(source, destination)
-        tree = TreeOptions(durability=Durability.DIR)
-        await self._down_object(source, directory, name, tree, is_named_anew=is_new)
-        return name if directory == "." else os.path.join(directory, name)
+        return await self._downloads().get(source, destination)
 
     async def copy(self, source: str, destination: str, tree: TreeOptions = WHOLE_TREE) -> None:
         """Copy a file, tree, object or prefix, up, down or across; `/` means "the contents".
@@ -147,7 +142,7 @@ class Engine:
         elif tree.if_absent:
             raise UsageError("--if-absent is for objects", hint="copy to s3://BUCKET/NAME")
         else:
-            await self._copy_down(Location.parse(source), destination, tree)
+            await self._downloads().copy(Location.parse(source), destination, tree)
 
     async def restore(
         self,
@@ -164,24 +159,7 @@ class Engine:
         then, are left alone, as far as their objects are as they were then. Each file is durable
         under its name when it is reported, unless `tree` says otherwise.
         """
-        tree = replace(tree, durability=tree.durability or Durability.DIR)
-        pages, cut = await self._remote.find(source)
-        if pages is not None:
-            sieve = None
-            if resume and naming is Naming.KEEP:
-                durable = tree.durability is Durability.DIR
-                sieve = await self._missing(source, cut, destination, durable=durable)
-            await self._down_tree(
-                source, pages, cut, destination, naming, tree, sieve, resumes=resume
-            )
-            return
-        name = source.name.rsplit("/", 1)[-1]
-        is_new = naming is Naming.UUID
-        if is_new:
-            name = random_name(name)
-        await self._down_object(
-            source, destination, name, tree, is_named_anew=is_new, resumes=resume
-        )
+        await self._downloads().restore(source, destination, naming, tree, resume=resume)
 
     async def sync(
         self,
@@ -194,6 +172,7 @@ class Engine:
 
         With `options.delete` what only the destination has is removed at the end, if all went well.
         """
+        from sealift.sameness import Sameness
         from sealift.sync import Sync, SyncOptions  # here, as what only some commands need
 
         if not source or not destination:
@@ -213,13 +192,13 @@ class Engine:
             self._remote,
             self._runner,
             self._disk,
-            self._memory,
             self._catalogue,
             self,
             self._planner.walk,
             self._planner.collisions,
             lambda: self._failed_count,
             self._keyring,
+            Sameness(self._remote, self._disk, self._memory, self._keyring),
         )
         if up:
             await sync.run(partial(sync.up, source, Location.parse(destination)))
@@ -227,8 +206,8 @@ class Engine:
             await sync.run(partial(sync.down, Location.parse(source), destination))
         else:
             begin, prefix = Location.parse(source), Location.parse(destination)
-            remote, side = await self._across().sides(begin, prefix)
-            await sync.run(partial(sync.across, begin, remote, side, prefix))
+            remote, side, unlocker = await self._across().sides(begin, prefix)
+            await sync.run(partial(sync.across, begin, remote, side, unlocker, prefix))
 
     async def rekey(
         self, source: Location, options: RekeyOptions, tree: TreeOptions = WHOLE_TREE
@@ -237,7 +216,14 @@ class Engine:
         from sealift.rekey import Rekey
 
         rekey = Rekey(
-            self._options, options, self._session, self._runner, self._disk, self._catalogue, self
+            self._options,
+            options,
+            self._session,
+            self._remote,
+            self._runner,
+            self._disk,
+            self._catalogue,
+            self,
         )
         await rekey.run(source, tree)
 
@@ -279,12 +265,18 @@ class Engine:
             yield entry
 
     async def stat(self, location: Location) -> HeadFacts:
-        """HEAD of an object with the customer key."""
-        return await self._remote.head(location)
+        """HEAD of an object under its customer key."""
+        return (await self.open(location)).head
 
-    async def key_id(self, location: Location) -> str | None:
-        """The id of the customer key that objects of this name are read with."""
-        return (await self._session.objects(location.bucket)).key_id
+    async def open(self, location: Location) -> Opened:
+        """The same, with the id of that key, and how it was found."""
+        return await self._remote.open(location)
+
+    def held_key(self, key_id: str | None) -> HeldKey | None:
+        """The key of this id; None: that of the run. None of UNSEALED, and of a run without one."""
+        default = self._keyring.default
+        wanted = key_id if key_id is not None or default is None else default.key_id
+        return next((held for held in self._keyring if held.key.key_id == wanted), None)
 
     async def bucket_client(self, bucket: str) -> BucketClient:
         """What speaks to a bucket, one attempt a call; `retrier` makes more."""
@@ -294,17 +286,6 @@ class Engine:
     def retrier(self) -> Retrier:
         """The policy of attempts."""
         return self._session.retrier
-
-    async def _missing(self, source: Location, cut: str, directory: str, *, durable: bool) -> Sieve:
-        """Leaves out of pages what is below `directory` already."""
-        from sealift.present import Present  # here, as what only some commands need
-
-        scope = await self._remote.scope(source.bucket)
-        prefix = Location(source.bucket, listed_root(source))
-        present = Present(
-            self._catalogue, scope, prefix, cut, directory, self._disk, self, durable=durable
-        )
-        return present.missing
 
     # Up
 
@@ -329,52 +310,41 @@ class Engine:
         plan = self._planner.one(Job(Direction.UP, location, path, size))
         await self._runner.up(plan, location.bucket, tree)
 
-    # Down
+    # Down and across
 
-    async def _copy_down(self, source: Location, destination: str, tree: TreeOptions) -> None:
-        pages, cut = await self._remote.find(source)
-        if pages is not None:
-            await self._down_tree(source, pages, cut, destination, Naming.KEEP, tree)
-        else:
-            await self._down_object(source, *await self._object_path(source, destination), tree)
+    def _downloads(self) -> Downloads:
+        from sealift.downloads import Downloads  # here, as what only some commands need
 
-    async def _down_object(
-        self,
-        source: Location,
-        directory: str,
-        name: str,
-        tree: TreeOptions,
-        *,
-        is_named_anew: bool = False,
-        resumes: bool = True,
-    ) -> None:
-        head = await self._remote.there(source)
-        job = Job(Direction.DOWN, source, name, head.size, is_named_anew=is_named_anew)
-        plan = self._planner.one(job)
-        await self._runner.down(plan, source.bucket, directory, tree, resumes=resumes)
-
-    async def _down_tree(
-        self,
-        source: Location,
-        pages: Pages,
-        cut: str,
-        directory: str,
-        naming: Naming,
-        tree: TreeOptions,
-        sieve: Sieve | None = None,
-        *,
-        resumes: bool = True,
-    ) -> None:
-        plan = self._planner.downloads(source, pages, cut, naming, tree, directory, sieve)
-        await self._runner.down(plan, source.bucket, directory, tree, resumes=resumes)
-
-    # Across
+        return Downloads(
+            self._remote, self._planner, self._runner, self._disk, self._catalogue, self
+        )
 
     def _across(self) -> Across:
         from sealift.across import Across  # here, as what only some commands need
 
+        unlockers = self._unlockers
+        if self._source_session is not self._session:
+            keyring = self._options.for_source().keys()
+            unlockers = self._make_unlockers(self._source_session, keyring)
         return Across(
-            self._options, self._source_session, self._remote, self._planner, self._runner
+            self._options,
+            self._source_session,
+            unlockers,
+            self._remote,
+            self._planner,
+            self._runner,
+        )
+
+    def _make_unlockers(self, session: Session, keyring: Keyring) -> Unlockers:
+        source = self._options.source
+        is_plain = session is not self._session and source is not None and not source.customer_key
+        return Unlockers(
+            session,
+            keyring,
+            self._catalogue,
+            self._disk,
+            self,
+            allows_unsealed=self._options.allow_unsealed or is_plain,
         )
 
     def _direction(self, source: str, destination: str) -> Direction:
@@ -394,10 +364,6 @@ class Engine:
 
     async def _file_size(self, path: str) -> int | None:
         return await self._disk.run(_usable, file_size, path)
-
-    async def _object_path(self, source: Location, destination: str) -> tuple[str, str]:
-        there = await self._disk.run(os.path.isdir, destination)
-        return object_path(source, destination, is_directory=there)
 
     def emit(self, event: Event) -> None:
         """Pass an event on to the reporter; a server that asks to slow down slows the pace."""

@@ -51,6 +51,18 @@ class Cause(enum.Enum):
     PERMANENT = "permanent"
 
 
+class Obstacle(enum.Enum):
+    """What keeps an object from being read, however often it is tried with the keys at hand.
+
+    PLAIN: it is under no customer key, and nobody has allowed that.
+    """
+
+    PLAIN = "plain"
+    MISSING_KEY = "missing key"
+    UNKNOWN_KEY = "unknown key"
+    ARCHIVED = "archived"
+
+
 class Denial(enum.Enum):
     """Why a server refused, as far as the evidence tells; see `refusals`."""
 
@@ -105,9 +117,15 @@ class Interrupted(SealiftError):  # noqa: N818 - not a fault
 
 
 class ObjectError(SealiftError):
-    """One object could not be moved; `cause` tells the retry policy why."""
+    """One object could not be moved; `cause` tells the retry policy why.
+
+    `obstacle` is what kept it from being read, where that was found out; `key_id` is then that of
+    the key that is missing.
+    """
 
     cause: Cause = Cause.PERMANENT
+    obstacle: Obstacle | None = None
+    key_id: str | None = None
 
     def __init__(self, message: str, *, hint: str = "", cause: Cause | None = None) -> None:
         super().__init__(message, hint=hint)

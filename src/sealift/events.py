@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from sealift.errors import ObjectError, SealiftError
+from sealift.errors import ObjectError, Obstacle, SealiftError
 from sealift.model import Job
 
 
@@ -107,6 +107,13 @@ class Would:
 
 
 @dataclass(slots=True)
+class OlderKey:
+    """The object that `job` reads is under another of the keys at hand than a new one would get."""
+
+    job: Job
+
+
+@dataclass(slots=True)
 class Retried:
     """An attempt at `name` failed and is made again after `delay` seconds."""
 
@@ -136,6 +143,7 @@ Event = (
     | Skipped
     | Unchanged
     | Would
+    | OlderKey
     | Retried
     | Noted
 )
@@ -156,7 +164,12 @@ class Silent:
 
 @dataclass(slots=True)
 class Tally:
-    """Adds up a run: the numbers of the closing table and of the exit code."""
+    """Adds up a run: the numbers of the closing table and of the exit code.
+
+    `key_counts` are the objects done under each customer key that their jobs name (see `Job`),
+    `older_key_count` those read under another one than new objects get; `obstacles` those that no
+    key at hand has opened, `missing_keys` those of them that are under a key known by its id.
+    """
 
     planned_count: int = 0
     planned_size: int = 0
@@ -174,10 +187,15 @@ class Tally:
     unchanged_size: int = 0
     would: dict[str, tuple[int, int]] = field(default_factory=dict)
     retry_count: int = 0
+    key_counts: dict[str, int] = field(default_factory=dict)
+    older_key_count: int = 0
+    obstacles: dict[Obstacle, int] = field(default_factory=dict)
+    missing_keys: dict[str, int] = field(default_factory=dict)
     active: dict[int, Job] = field(default_factory=dict)
     failures: list[Failed] = field(default_factory=list)
 
     MAX_FAILURES_KEPT = 1000
+    MAX_KEYS_KEPT = 1000
 
     def emit(self, event: Event) -> None:
         # The two that come for every object go first, and without the cost of a pattern.
@@ -187,6 +205,8 @@ class Tally:
             self.done_count += 1
             self.done_size += job.size
             self.checked_count += event.checked
+            if job.key_id is not None:
+                self.key_counts[job.key_id] = self.key_counts.get(job.key_id, 0) + 1
             return
         if isinstance(event, Started):
             self.active[id(event.job)] = event.job
@@ -201,10 +221,12 @@ class Tally:
                 self.verifies = True
             case Rekeying():
                 self.rekeys = True
-            case Failed(_, _, failed):
+            case Failed(_, error, failed):
                 if failed is not None:
                     self.active.pop(id(failed), None)
                 self.failed_count += 1
+                if isinstance(error, ObjectError) and error.obstacle is not None:
+                    self._note_obstacle(error.obstacle, error.key_id)
                 if len(self.failures) < self.MAX_FAILURES_KEPT:
                     self.failures.append(event)
             case Removed():
@@ -223,10 +245,19 @@ class Tally:
                 self.would[act] = count + 1, total + size
                 if moot is not None:
                     self._unplan(moot)
+            case OlderKey():
+                self.older_key_count += 1
             case Retried():
                 self.retry_count += 1
             case _:
                 pass
+
+    def _note_obstacle(self, obstacle: Obstacle, key_id: str | None) -> None:
+        self.obstacles[obstacle] = self.obstacles.get(obstacle, 0) + 1
+        if key_id is not None and (
+            key_id in self.missing_keys or len(self.missing_keys) < self.MAX_KEYS_KEPT
+        ):
+            self.missing_keys[key_id] = self.missing_keys.get(key_id, 0) + 1
 
     def _unplan(self, job: Job) -> None:
         self.active.pop(id(job), None)

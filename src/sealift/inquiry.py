@@ -46,6 +46,8 @@ class Inquiry:
         seen = Evidence(
             error.operation, error.status, error.code, error.text, error.sealed, self._bucket
         )
+        told = judge(seen)
+        besides = "" if told is None else error.hint.removeprefix(told.hint)
         if error.denial is Denial.UNKNOWN:
             async with self._asking:
                 with anyio.move_on_after(TIME_LIMIT):
@@ -57,7 +59,7 @@ class Inquiry:
         if verdict.denial is Denial.WRONG_KEY and error.denial is Denial.UNKNOWN:
             error = _as_wrong_key(error)
         if error.denial is not Denial.WRONG_KEY:  # which replies know more of
-            error.hint = verdict.hint
+            error.hint = verdict.hint + besides
         error.denial = verdict.denial
         return error
 

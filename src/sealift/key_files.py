@@ -116,6 +116,12 @@ def read_key_file(path: str) -> list[HeldKey]:
 
     A file that group or others may read, or that another user owns, is refused.
     """
+    if _is_key(path):
+        raise CustomerKeyError(
+            "a key was given in place of the path of a key file",
+            hint="it may be in your shell's history and in the list of processes; "
+            "write it to a file of mode 0600",
+        )
     what = f"the key file {path}"
     try:
         with open(path, "rb") as file:
@@ -218,6 +224,13 @@ def make_key_directory(directory: str) -> None:
             f"cannot make the key directory {directory}: {os.strerror(reason.errno or 0)}",
             hint="check --key-dir",
         ) from None
+
+
+def _is_key(path: str) -> bool:
+    with suppress(CustomerKeyError):
+        CustomerKey.from_base64(path, source="it")
+        return not os.path.exists(path)
+    return False
 
 
 def _seconds(text: str | None) -> float | None:

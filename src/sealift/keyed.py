@@ -5,14 +5,15 @@ Nearly all runs have one key. Then this costs them a comparison an object.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from sealift.errors import CustomerKeyError, ObjectError
 from sealift.keyring import Keyring
-from sealift.model import Job
+from sealift.model import UNSEALED, Job
 from sealift.resources import Resources, Settle
 
+Plan = AsyncIterator[list[Job]]
 Move = Callable[[Sequence[Job], Settle], Awaitable[None]]
 
 
@@ -21,7 +22,8 @@ def by_key(resources: Resources, keyring: Keyring, make: Callable[[Resources], M
 
     A job that names no key gets the one that a rule names, or else that of `resources`.
     """
-    movers: dict[str | None, Move] = {None: make(resources)}
+    own = make(resources)
+    movers: dict[str | None, Move] = {None: own, resources.objects.key_id or UNSEALED: own}
     has_rules = bool(keyring.rules)
 
     async def move(jobs: Sequence[Job], settle: Settle) -> None:

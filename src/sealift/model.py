@@ -162,9 +162,10 @@ class Job:
     `moved` counts the bytes moved so far; a screen may poll it.
 
     `key_id` is that of the customer key which the object is under, or gets; UNSEALED: none, None:
-    as the run has it. `is_named_anew` says that the next run will give the file another path, so
-    that an unfinished download is of no use. `expects` is the bare ETag of the object that a write
-    may replace, or ABSENT; None: any.
+    as the run has it; `source_key_id` the same of a copy's source. `listed_etag` is the ETag that
+    the plan saw of the object to read, as the server wrote it, if any. `is_named_anew` says that
+    the next run will give the file another path, so that an unfinished download is of no use.
+    `expects` is the bare ETag of the object that a write may replace, or ABSENT; None: any.
 
     What the finished move found comes last: the object's `etag` as the server wrote it, its
     version in a versioned bucket, the CRC64NVME of all bytes, and the mtime of the file in
@@ -184,6 +185,25 @@ class Job:
     expects: str | None = None
     is_named_anew: bool = False
     key_id: str | None = None
+    source_key_id: str | None = None
+    listed_etag: str = ""
+
+    @property
+    def read_from(self) -> Location:
+        """The object whose bytes are read, of a download or a copy."""
+        return self.source or self.location
+
+    @property
+    def read_key_id(self) -> str | None:
+        """Of the customer key under which they are read."""
+        return self.key_id if self.source is None else self.source_key_id
+
+    @read_key_id.setter
+    def read_key_id(self, key_id: str | None) -> None:
+        if self.source is None:
+            self.key_id = key_id
+        else:
+            self.source_key_id = key_id
 
 
 class Spread(Protocol):

@@ -60,7 +60,8 @@ class Options:
     """Settings of an engine. Sizes in bytes, `max_bandwidth` in bytes per second.
 
     `customer_key` None means that objects are neither sealed nor expected to be; `keyring` has the
-    other keys at hand, and rules that may name another one for some objects. Without a customer key
+    other keys at hand, and rules that may name another one for some objects. With `allow_unsealed`
+    objects are read that are under no customer key, though there is one. Without a customer key
     S3 encrypts by itself as `encryption` asks (None: as the bucket has it). With `tag_key_id` each
     object written under a customer key has its id as a tag. `memory` bounds the whole process, not
     only the buffers. `concurrency` None finds the number of requests in flight by itself. `source`
@@ -85,6 +86,7 @@ class Options:
     deadlines: Deadlines = field(default_factory=Deadlines)
     source: SourceOptions | None = None
     keyring: Keyring = field(default_factory=Keyring)
+    allow_unsealed: bool = False
     encryption: ServerSide | None = None
     tag_key_id: bool = False
 

@@ -114,7 +114,9 @@ def download_job(bucket: str, found: RemoteObject, cut: str, naming: Naming) -> 
     is_new = naming is Naming.UUID
     path = random_name(found.name) if is_new else found.name.removeprefix(cut)
     location = Location(bucket, found.name)
-    return Job(Direction.DOWN, location, path, found.size, is_named_anew=is_new)
+    return Job(
+        Direction.DOWN, location, path, found.size, is_named_anew=is_new, listed_etag=found.etag
+    )
 
 
 def copied_object(source: Location, destination: Location) -> Location:
@@ -136,10 +138,10 @@ def copied_prefix(source: Location, destination: Location, *, same_server: bool)
     return prefix
 
 
-def copy_job(source: Location, size: int, location: Location) -> Job:
+def copy_job(source: Location, size: int, location: Location, etag: str = "") -> Job:
     """The copy of one object of `size` bytes; ObjectError when S3 cannot hold the new name."""
     check_name(location.name)
-    return Job(Direction.COPY, location, source.name, size, source=source)
+    return Job(Direction.COPY, location, source.name, size, source=source, listed_etag=etag)
 
 
 def place_below(root: Location | str, name: str) -> str:

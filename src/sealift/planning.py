@@ -17,12 +17,12 @@ from sealift.files.disk import Disk
 from sealift.files.folding import folds_case, folds_form
 from sealift.files.walk import FileEntry, Passed, walk
 from sealift.filters import Filter
+from sealift.keyed import Plan
 from sealift.manifest import read_manifest
 from sealift.model import Direction, Job, Location
 from sealift.options import TreeOptions
 from sealift.plan import Naming, copy_job, download_job, is_marker, listed_root, upload_job
 from sealift.remote import Pages
-from sealift.runner import Plan
 
 T = TypeVar("T")
 # Holds objects of pages back.
@@ -121,8 +121,9 @@ class Planner:
                     self._reporter.emit(Skipped(found.name, "directory marker"))
                     continue
                 location = prefix.child(found.name.removeprefix(cut))
+                begin = Location(source.bucket, found.name)
                 try:
-                    jobs.append(copy_job(Location(source.bucket, found.name), found.size, location))
+                    jobs.append(copy_job(begin, found.size, location, found.etag))
                 except ObjectError as error:
                     self._reporter.emit(Failed(found.name, error))
             yield self._planned(jobs)

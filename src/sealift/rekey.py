@@ -14,7 +14,7 @@ from sealift.differences import Entries
 from sealift.errors import CatalogueError, ObjectError
 from sealift.events import Noted, PlanComplete, Planned, Rekeying, Reporter, Skipped, Unchanged
 from sealift.files.disk import Disk
-from sealift.keyed import Move
+from sealift.keyed import Move, Plan
 from sealift.keyring import Keyring
 from sealift.manifest import RecordFile
 from sealift.model import UNSEALED, Direction, Job, Known, Location, RemoteObject
@@ -25,7 +25,7 @@ from sealift.rehearsal import probe_token
 from sealift.rekeyer import Outcome, Rekeyer, check_usable
 from sealift.remote import Pages, Remote
 from sealift.resources import Resources
-from sealift.runner import Plan, Runner
+from sealift.runner import Runner
 from sealift.seals import RekeyOptions, is_proof
 from sealift.session import Session
 
@@ -38,6 +38,7 @@ class Rekey:
         options: Options,
         rekey: RekeyOptions,
         session: Session,
+        remote: Remote,
         runner: Runner,
         disk: Disk,
         catalogue: Catalogue,
@@ -47,7 +48,7 @@ class Rekey:
         self._rekey = rekey
         self._keyring: Keyring = options.keys()
         self._session = session
-        self._remote = Remote(session)
+        self._remote = remote
         self._runner = runner
         self._disk = disk
         self._catalogue = catalogue

@@ -9,6 +9,7 @@ from sealift.errors import (
     NotSealedError,
     ObjectChangedError,
     ObjectError,
+    Obstacle,
     OvertakenError,
     ReplyError,
 )
@@ -36,9 +37,24 @@ def told(error: ObjectError) -> ObjectError:
 
 
 def archived() -> ObjectError:
-    return ObjectError(
+    """The object is in an archive."""
+    error = ObjectError(
         "the object is archived and cannot be read; it was left as it is", hint="restore it first"
     )
+    error.obstacle = Obstacle.ARCHIVED
+    return error
+
+
+def locked(key_id: str | None) -> ObjectError:
+    """The object is under a customer key that is not at hand; its id, where that is known."""
+    key = "a customer key that" if key_id is None else f"the customer key {key_id}, which"
+    error = ObjectError(
+        f"the object is under {key} is not at hand; it was left as it is",
+        hint="look with: sealift key list",
+    )
+    error.obstacle = Obstacle.UNKNOWN_KEY if key_id is None else Obstacle.MISSING_KEY
+    error.key_id = key_id
+    return error
 
 
 def is_bare(error: ObjectError) -> bool:

@@ -33,7 +33,7 @@ from sealift.keyring import Keyring
 from sealift.model import UNSEALED, Job, Location, bare_etag
 from sealift.readback import check_refused, read_back
 from sealift.rehearsal import Rehearsal
-from sealift.rekey_errors import archived, has_same_bytes, is_bare, is_worth_another, told
+from sealift.rekey_errors import archived, has_same_bytes, is_bare, is_worth_another, locked, told
 from sealift.resources import Resources, Settle
 from sealift.seals import RekeyOptions, Seal, Verdict, decide, first_guess, not_taken
 from sealift.wire.bucket import BucketClient, HeadFacts
@@ -216,16 +216,9 @@ class Rekeyer:
                     raise
             refused.append(guess)
         sealed = await self._finder.find(name, job.size, recorded, refused)
-        match sealed.sealing:
-            case Sealing.KEY | Sealing.NONE:
-                return await self._head(name, sealed.key_id or UNSEALED)
-            case Sealing.ARCHIVED:
-                raise archived()
-            case Sealing.MISSING:
-                text = f"the object is under the customer key {sealed.key_id}, which is not at hand"
-            case _:
-                text = "the object is under a customer key that is not at hand"
-        raise ObjectError(text, hint="look with: sealift key list; it was left as it is")
+        if sealed.sealing in (Sealing.KEY, Sealing.NONE):
+            return await self._head(name, sealed.key_id or UNSEALED)
+        raise archived() if sealed.sealing is Sealing.ARCHIVED else locked(sealed.key_id)
 
     async def _head(self, name: str, key_id: str) -> Found:
         reader = self._reader(Seal(key_id))

@@ -9,10 +9,12 @@ from functools import partial
 from itertools import pairwise
 
 from sealift.errors import IntegrityError, ObjectError, ReplyError, UsageError
-from sealift.model import Location, RemoteObject
+from sealift.model import Job, Location, RemoteObject
 from sealift.name_ranges import NameRange, cut_ranges_of_names, list_ranges
+from sealift.opening import Opened
 from sealift.plan import check_name, prefix_names
 from sealift.session import Session
+from sealift.unlocking import Unlockers
 from sealift.wire.bucket import HeadFacts
 from sealift.wire.listing import Page
 
@@ -26,8 +28,9 @@ Pages = AsyncIterator[list[RemoteObject]]
 class Remote:
     """Looks at buckets over a session; the first look at a bucket tells whether settings hold."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, unlockers: Unlockers) -> None:
         self._session = session
+        self._unlockers = unlockers
 
     async def find(self, source: Location) -> tuple[Pages | None, str]:
         """The pages of the prefix `source`, or None when it is one object; and what names lose.
@@ -61,26 +64,32 @@ class Remote:
             for entry in level:
                 yield entry
 
-    async def head(self, location: Location) -> HeadFacts:
-        """HEAD of an object with the customer key."""
+    async def head(self, location: Location, key_id: str | None = None) -> HeadFacts:
+        """HEAD of an object under one customer key; None: as the run has it."""
+        _check_name(location.name)
+        objects = (await self._unlockers.of(location.bucket)).client(key_id)
         name = location.name
-        try:
-            check_name(name)
-        except ObjectError as error:
-            raise UsageError(error.message, hint=error.hint) from None
-        objects = await self._session.objects(location.bucket)
         try:
             return await self._session.retrier.run(name, objects.head_object, name)
         except ObjectError as error:
             raise await self._session.explained(error, location.bucket, name) from None
 
-    async def there(self, location: Location) -> HeadFacts:
-        """HEAD of an object that a command is about; UsageError when there is none."""
+    async def open(self, location: Location, job: Job | None = None) -> Opened:
+        """HEAD of an object under its customer key, which is found; `job` is one that reads it."""
+        _check_name(location.name)
+        unlocker = await self._unlockers.of(location.bucket)
+        try:
+            return await unlocker.open(location.name, job)
+        except ObjectError as error:
+            raise await self._session.explained(error, location.bucket, location.name) from None
+
+    async def there(self, location: Location) -> Opened:
+        """The same of an object that a command is about; UsageError when there is none."""
         if not location.name or location.name.endswith("/"):
             raise UsageError(f"{location} names no object", hint="use: sealift cp or restore")
         await self._session.objects(location.bucket)
         try:
-            return await self.head(location)
+            return await self.open(location)
         except ReplyError as error:
             if error.status != 404:
                 raise
@@ -200,6 +209,13 @@ class Remote:
         if not all(found.name.startswith(prefix.name) for found in page.objects):
             raise IntegrityError(f"the listing of {prefix} names objects outside of it")
         return page
+
+
+def _check_name(name: str) -> None:
+    try:
+        check_name(name)
+    except ObjectError as error:
+        raise UsageError(error.message, hint=error.hint) from None
 
 
 def _is_in_order(page: list[RemoteObject]) -> bool:

@@ -22,10 +22,11 @@ from sealift.files.disk import THREAD_COUNT, Disk
 from sealift.files.names import split_name
 from sealift.files.target import Target
 from sealift.journal import Journal
-from sealift.keyed import Move, by_key
+from sealift.keyed import Move, Plan, by_key
 from sealift.ledger import Ledger
 from sealift.memory import Memory
 from sealift.model import Durability, Job, Location
+from sealift.opening import Opened
 from sealift.options import ADAPTIVE_CEILING, Options, TreeOptions
 from sealift.outlook import Outlook
 from sealift.pace import Pace, start_for
@@ -34,14 +35,14 @@ from sealift.records import RunRecord
 from sealift.resources import Resources
 from sealift.schedule import Schedule, first_error
 from sealift.session import Session
+from sealift.unlocking import Unlocker, Unlockers
 from sealift.upload import Uploader
-from sealift.wire.bucket import BucketClient, HeadFacts
+from sealift.wire.bucket import BucketClient
 
 if TYPE_CHECKING:
     from sealift.capabilities import Capabilities
     from sealift.copier import Source
 
-Plan = AsyncIterator[list[Job]]
 # Makes another move of one: what is done around it.
 Around = Callable[[Move], Move]
 Endless = Callable[[], Coroutine[Any, Any, None]]
@@ -63,7 +64,9 @@ class Runner:
         memory: Memory,
         catalogue: Catalogue,
         reporter: Reporter,
+        unlockers: Unlockers,
     ) -> None:
+        self._unlockers = unlockers
         self._options = options
         self._keyring = options.keys()
         self._session = session
@@ -108,6 +111,7 @@ class Runner:
     ) -> None:
         """Download the objects of `plan` below `directory`, which is made when it is missing."""
         objects = await self._session.objects(bucket)
+        unlocker = await self._unlockers.of(bucket)
         schedule = self._make_schedule(objects)
         target = await self._disk.run(_open_target, directory, tree.durability)
         ledger = self._make_ledger(objects, target, resumes=resumes)
@@ -131,8 +135,8 @@ class Runner:
                     markers=tree.markers,
                 ).move
 
-            move = by_key(resources, self._keyring, make)
-            await self._run(objects, schedule, plan, around(move), ledger, target)
+            move = around(unlocker.around(by_key(resources, self._keyring, make)))
+            await self._run(objects, schedule, unlocker.guessed(plan), move, ledger, target)
         finally:
             target.close()
 
@@ -141,10 +145,11 @@ class Runner:
         plan: Plan,
         bucket: str,
         source: Source,
+        unlocker: Unlocker,
         tree: TreeOptions,
         around: Around = _just,
     ) -> None:
-        """Copy the objects of `plan` from one bucket to another."""
+        """Copy the objects of `plan`, which `source` and its `unlocker` read, to a bucket."""
         from sealift.copier import Copier  # here, as below: most runs do without
 
         objects = await self._session.objects(bucket)
@@ -155,8 +160,8 @@ class Runner:
         def make(resources: Resources) -> Move:
             return Copier(resources, self._options.part_size, source, if_absent=tree.if_absent).move
 
-        move = by_key(resources, self._keyring, make)
-        await self._run(objects, schedule, plan, around(move), ledger)
+        move = around(unlocker.around(by_key(resources, self._keyring, make)))
+        await self._run(objects, schedule, unlocker.guessed(plan), move, ledger)
 
     async def rekey(
         self, plan: Plan, bucket: str, make: Callable[[Resources], Move], *, moves: bool
@@ -176,13 +181,13 @@ class Runner:
         objects = await self._session.objects(bucket)
         await self._run(objects, self._make_schedule(objects), plan, see, None)
 
-    async def read(self, source: Location, head: HeadFacts, fd: int) -> None:
+    async def read(self, source: Location, opened: Opened, fd: int) -> None:
         """Write the bytes of one object to a file descriptor; see `reading` for what is checked."""
         from sealift.files.output import Output
         from sealift.reading import READ_AHEAD, Reader
 
         reader = Reader(
-            await self._session.objects(source.bucket),
+            (await self._unlockers.of(source.bucket)).client(opened.key_id),
             self._session.retrier,
             self._memory,
             self._disk,
@@ -192,7 +197,7 @@ class Runner:
         output = Output(fd)
         try:
             await self._with(
-                [self._keep_credentials], partial(reader.read, source.name, head, output)
+                [self._keep_credentials], partial(reader.read, source.name, opened.head, output)
             )
         finally:
             output.close()

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from sealift.encryption import S3, ServerSide
-from sealift.errors import ObjectError
+from sealift.errors import ObjectError, Obstacle
 from sealift.model import UNSEALED
 
 _LOOK = "look with: sealift key list"
@@ -108,10 +108,13 @@ def decide(seal: Seal, options: RekeyOptions) -> Verdict:
 
 def not_taken(seal: Seal) -> ObjectError:
     """The object is neither as wanted nor what is taken."""
-    return ObjectError(
+    error = ObjectError(
         f"the object is under {seal.text}, neither of the two; it was left as it is",
         hint=f"to take it too: --from-key {str(seal).partition(':')[0]}, or any",
     )
+    if not seal.key_id:
+        error.obstacle = Obstacle.PLAIN
+    return error
 
 
 def is_proof(target: Seal, recorded: str | None) -> bool:

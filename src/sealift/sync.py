@@ -26,23 +26,19 @@ from sealift.differences import D, Entries, Extras, Listed, Question, Rules, S, 
 from sealift.errors import (
     CatalogueError,
     LocalFileError,
-    NotSealedError,
     ObjectError,
     UsageError,
-    WrongCustomerKeyError,
 )
 from sealift.events import Failed, Noted, RemovalPlanned, Reporter, Would
 from sealift.files.directories import Identity, directory_identity
 from sealift.files.disk import Disk
-from sealift.files.source import CHUNK_SIZE, file_crc
 from sealift.files.walk import FileEntry, Passed
 from sealift.filters import Filter
-from sealift.keyed import Move
+from sealift.keyed import Move, Plan
 from sealift.keyring import Keyring
 from sealift.manifest import Line, Manifest
-from sealift.memory import Memory
 from sealift.merge import Side
-from sealift.model import Direction, Job, Known, Location, RemoteObject
+from sealift.model import Job, Known, Location, RemoteObject
 from sealift.options import TreeOptions
 from sealift.plan import (
     Naming,
@@ -56,7 +52,9 @@ from sealift.plan import (
 )
 from sealift.remote import Remote
 from sealift.resources import Settle
-from sealift.runner import Plan, Runner
+from sealift.runner import Runner
+from sealift.sameness import Sameness
+from sealift.unlocking import Unlocker
 
 # Names of a range that is listed beside others: some pages.
 CUT_STEP = 4000
@@ -88,7 +86,8 @@ class Sync:
 
     `remote` has the destination, `walk` gives the files below a directory, `collisions` finds names
     that cannot stand side by side there, `failed_count` says how many objects failed so far,
-    `keyring` says which customer key is that of an object at the destination.
+    `keyring` says which customer key is that of an object at the destination; `sameness` answers
+    what comparing leaves open.
     """
 
     options: SyncOptions
@@ -97,13 +96,13 @@ class Sync:
     remote: Remote
     runner: Runner
     disk: Disk
-    memory: Memory
     catalogue: Catalogue
     reporter: Reporter
     walk: Walk
     collisions: Callable[[str], Awaitable[Collisions]]
     failed_count: Callable[[], int]
     keyring: Keyring
+    sameness: Sameness
     manifest: Manifest | None = field(default=None, init=False)
 
     async def run(self, work: Callable[[], Awaitable[None]]) -> None:
@@ -171,7 +170,12 @@ class Sync:
         await self._carry_out(plan, jobs, prefix.bucket, move, remove, root)
 
     async def across(
-        self, source: Location, there: Remote, side: Source, destination: Location
+        self,
+        source: Location,
+        there: Remote,
+        side: Source,
+        unlocker: Unlocker,
+        destination: Location,
     ) -> None:
         """Make what is below one prefix as what is below another, which `there` and `side` read."""
         begin, prefix = contents(source), contents(destination)
@@ -187,10 +191,10 @@ class Sync:
 
         def make_job(found: RemoteObject) -> Job:
             location = prefix.child(found.name[len(begin.name) :])
-            return copy_job(Location(begin.bucket, found.name), found.size, location)
+            return copy_job(Location(begin.bucket, found.name), found.size, location, found.etag)
 
-        def question(job: Job, ours: RemoteObject, _: RemoteObject) -> Question:
-            return partial(self._is_copy, job, there, Location(begin.bucket, ours.name))
+        def question(job: Job, _ours: RemoteObject, _: RemoteObject) -> Question:
+            return partial(self.sameness.of_copy, job, there)
 
         rules = Rules[RemoteObject, RemoteObject](
             compare, make_job, question, lambda _, found: self._note_same(listed, found), expected
@@ -199,7 +203,7 @@ class Sync:
         unknown = Listed(
             begin, pages, entries, self.chosen, self.disk, self.reporter, markers=markers
         )
-        move = partial(self.runner.across, source=side, tree=self.tree)
+        move = partial(self.runner.across, source=side, unlocker=unlocker, tree=self.tree)
         remove = partial(self._remove_objects, prefix)
         plan = self._plan(rules)
         jobs = plan.jobs(unknown.side(), listed.side())
@@ -247,46 +251,7 @@ class Sync:
         known = listed.known.get(found.name)
         if self.options.method is Method.REBUILD or known_crc(known, found) is None:
             known = None
-        return partial(self._is_same, job, file, known)
-
-    async def _is_same(self, job: Job, file: FileEntry, known: Known | None) -> bool:
-        """Whether a file and an object are the same by the CRC64NVME of their bytes.
-
-        `known` has the object's; without, it is asked for by HEAD. An object without one is
-        different.
-        """
-        if known is not None:
-            etag, crc, job.version_id = known.etag, known.crc, known.version_id
-        else:
-            try:
-                head = await self.remote.head(job.location)
-            except (WrongCustomerKeyError, NotSealedError):
-                if job.direction is Direction.UP:  # the file goes up, under the key of today
-                    return False
-                raise
-            etag, crc = head.etag, head.facts.crc
-            job.version_id = head.version_id
-            is_sealed = head.sealed or job.direction is Direction.DOWN
-            if crc is None or head.size != file.size or not is_sealed:
-                return False
-        async with self.memory.buffer(CHUNK_SIZE) as room:
-            if await self.disk.run(file_crc, file.path, room) != crc:
-                return False
-        job.etag, job.crc, job.mtime_ns = etag, crc, file.mtime_ns
-        return True
-
-    async def _is_copy(self, job: Job, there: Remote, source: Location) -> bool:
-        """Whether two objects are the same, by the CRC64NVME that is stored with each."""
-        ours = await there.head(source)
-        try:
-            theirs = await self.remote.head(job.location)
-        except (WrongCustomerKeyError, NotSealedError):  # it is replaced, under the key of today
-            return False
-        crc = theirs.facts.crc
-        if crc is None or (crc, ours.size) != (ours.facts.crc, theirs.size) or not theirs.sealed:
-            return False
-        job.etag, job.crc, job.version_id = theirs.etag, crc, theirs.version_id
-        return True
+        return partial(self.sameness.of_file, job, file, known)
 
     # Carrying out
 

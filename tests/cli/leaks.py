@@ -91,12 +91,14 @@ def killed_upload(work: Path, server: FaultServer) -> None:
 class Case:
     """A command as the leak test runs it.
 
-    `carries` says that the key goes to the server. `at` is where a bug strikes. `holds` are the
+    `carries` says that the key goes to the server, `well` with which statuses it ends when all is
+    well. `at` is where a bug strikes. `holds` are the
     files that the key is written to on purpose. `situations` None: all.
     """
 
     words: tuple[str, ...]
     carries: bool = True
+    well: tuple[int, ...] = (0,)
     at: str = "sealift.session:Session.objects"
     prepare: Prepare = nothing
     holds: tuple[str, ...] = ()
@@ -152,6 +154,7 @@ CASES: dict[str, Case] = {
         ("key", "show", KEY_ID), carries=False, at="sealift.cli.keys:facts_of", situations=LOCAL
     ),
     "key check": Case(("key", "check", URI)),
+    "doctor": Case(("doctor", "s3://bucket/"), well=(0, 1)),
     # Its key is made within, and its server is started by it.
     "demo": Case(
         ("demo",),

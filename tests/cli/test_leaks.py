@@ -46,6 +46,7 @@ class Run:
     words: tuple[str, ...]
     environ: dict[str, str]
     options: dict[str, Any]
+    well: tuple[int, ...]
     do: str = ""
     status: tuple[int, ...] = (0, 1, 2)
 
@@ -55,7 +56,7 @@ def add(*words: str) -> Callable[[Run], None]:
 
     def change(run: Run) -> None:
         run.words += words
-        run.status = (0,)
+        run.status = run.well
 
     return change
 
@@ -99,7 +100,7 @@ def other_sources(run: Run) -> None:
     (run.work / ".env").write_text("BUCKET_NAME=bucket\nKEY=name.bin\n")
     run.words += ("--key-command", f"cat {KEY_FILE}")
     run.environ |= {"SSE_CUSTOMER_KEY_BASE64": TEXT, "SSE_CUSTOMER_KEY_BASE64_OTHER": TEXT}
-    run.status = (0,)
+    run.status = run.well
 
 
 SITUATIONS: dict[str, Callable[[Run], None]] = {
@@ -150,7 +151,7 @@ def test_case_30_no_command_shows_the_key(
     case = CASES[command]
     furnish(work, server, OTHER_KEY if situation == "wrong key" else SECRET)
     case.prepare(work, server)
-    run = Run(work, server, case.words, dict(case.environ), {"preexec_fn": uncapped})
+    run = Run(work, server, case.words, dict(case.environ), {"preexec_fn": uncapped}, case.well)
     SITUATIONS[situation](run)
     out, status, dumped = ended(run, case, on_terminal="terminal" in situation)
     assert status in run.status, out.decode(errors="replace")

@@ -77,3 +77,12 @@ def test_case_30_children_do_not_inherit_the_customer_key(work: Path) -> None:
     seen = (work / "seen").read_text()
     assert "AWS_CONFIG_FILE" in seen
     assert "SSE_CUSTOMER" not in seen
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("module", ["dotenv", "anyio", "platformdirs", "json"])
+def test_no_module_is_imported_from_the_working_directory(work: Path, module: str) -> None:
+    """What lies there may be the data of others."""
+    (work / f"{module}.py").write_text("open('imported', 'w').close()")
+    assert run_shell("exec sealift put").returncode == 0
+    assert not (work / "imported").exists()

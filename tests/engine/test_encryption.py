@@ -309,6 +309,24 @@ async def test_an_object_that_gets_no_tag_is_a_failure(
     assert site.body("x") == LARGE
 
 
+@pytest.mark.parametrize(
+    ("changes", "right"),
+    [
+        ({"customer_key": None, "encryption": KMS_KEY}, "kms:GenerateDataKey"),
+        ({"tag_key_id": True}, "s3:PutObjectTagging"),
+    ],
+)
+async def test_a_refused_write_names_the_rights_that_it_takes(
+    site: Site, changes: dict[str, object], right: str
+) -> None:
+    """Besides what is found out about the refusal."""
+    site.server.script(Match(operation="PutObject", times=None), Status(403, "AccessDenied"))
+    await site.put("x", b"small", **changes)
+    first, _, besides = site.record.failed["x"].hint.partition("; ")
+    assert first
+    assert right in besides
+
+
 async def test_a_tag_is_no_difference(site: Site, tmp_path: Path) -> None:
     state = str(tmp_path / "state")
     site.file("tree/x", b"small")

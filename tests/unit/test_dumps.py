@@ -14,7 +14,7 @@ import pytest
 from tests.dumps import dumped
 from tests.kit import OTHER_KEY, SECRET, assert_secret, fragments
 
-from sealift.errors import SealiftError
+from sealift.errors import CustomerKeyError, SealiftError
 from sealift.key_command import run_key_command
 from sealift.key_files import keys_in, read_key_file
 from sealift.keys import CustomerKey, Secret, gives_away
@@ -155,3 +155,16 @@ def test_a_text_that_gives_a_key_away_is_known(shown: str) -> None:
 )
 def test_another_text_gives_no_key_away(shown: str) -> None:
     assert not gives_away(f"the key {shown}", Secret(TEXT))
+
+
+def test_a_key_in_place_of_a_path_is_not_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CustomerKeyError, match="in place of the path") as caught:
+        read_key_file(TEXT)
+    assert_secret(str(caught.value))
+    named = TEXT.replace("/", "_").replace("+", "_")
+    Path(named).write_bytes(SECRET)  # a file may be called as it likes
+    Path(named).chmod(0o600)
+    assert read_key_file(named)[0].key == CustomerKey(SECRET)

@@ -26,6 +26,11 @@ _TagKeyId = Annotated[
     typer.Option("--tag-key-id", help="Tag objects with the id of their customer key."),
 ]
 
+_AllowUnsealed = Annotated[
+    bool,
+    typer.Option("--allow-unsealed", help="Take objects, too, that are under no customer key."),
+]
+
 app = typer.Typer(
     name="sealift",
     no_args_is_help=True,
@@ -81,11 +86,12 @@ def get(
     dest: Annotated[
         str | None, typer.Argument(help="File or directory. (default: tmp/<uuid4><suffix>)")
     ] = None,
+    allow_unsealed: _AllowUnsealed = False,
 ) -> None:
     """Download one object and print where it is; without arguments what .env names."""
     from sealift.cli import commands
 
-    commands.get(shared, uri, dest)
+    commands.get(shared, uri, dest, allow_unsealed)
 
 
 @app.command(cls=Command)
@@ -97,12 +103,13 @@ def cp(
     dst: Annotated[str, typer.Argument(help="Where it goes; an s3:// URI if SRC is none.")],
     side: SourceSide,
     if_absent: _IfAbsent = False,
+    allow_unsealed: _AllowUnsealed = False,
     tag_key_id: _TagKeyId = False,
 ) -> None:
     """Copy a file, tree, object or prefix, up, down, across. A trailing / means "the contents"."""
     from sealift.cli import commands
 
-    commands.cp(shared, src, dst, tree, side, if_absent, tag_key_id)
+    commands.cp(shared, src, dst, tree, side, if_absent, allow_unsealed, tag_key_id)
 
 
 @app.command(cls=Command)
@@ -124,11 +131,12 @@ def restore(
             help="Leave alone what an earlier restore has brought back and nobody has changed.",
         ),
     ] = True,
+    allow_unsealed: _AllowUnsealed = False,
 ) -> None:
     """Bring back everything under a prefix: verified, durable, several at once."""
     from sealift.cli import commands
 
-    commands.restore(shared, uri, dest, names, tree, resume)
+    commands.restore(shared, uri, dest, names, tree, resume, allow_unsealed)
 
 
 @app.command(cls=Command)
@@ -140,12 +148,13 @@ def sync(
     src: Annotated[str, typer.Argument(help="Directory, or s3://BUCKET/PREFIX: its contents.")],
     dst: Annotated[str, typer.Argument(help="What is made like it.")],
     side: SourceSide,
+    allow_unsealed: _AllowUnsealed = False,
     tag_key_id: _TagKeyId = False,
 ) -> None:
     """Move what differs, up, down or across; a second run moves nothing."""
     from sealift.cli import commands
 
-    commands.sync(shared, src, dst, tree, syncing, side, tag_key_id)
+    commands.sync(shared, src, dst, tree, syncing, side, allow_unsealed, tag_key_id)
 
 
 @app.command()
@@ -212,11 +221,12 @@ def stat(
     uri: Annotated[
         str | None, typer.Argument(help="s3://BUCKET/NAME. (default: KEY in BUCKET_NAME)")
     ] = None,
+    allow_unsealed: _AllowUnsealed = False,
 ) -> None:
     """Show an object's size, ETag, key id and checksum."""
     from sealift.cli import commands
 
-    commands.stat(shared, uri)
+    commands.stat(shared, uri, allow_unsealed)
 
 
 @app.command()
@@ -226,11 +236,12 @@ def cat(
     uri: Annotated[
         str | None, typer.Argument(help="s3://BUCKET/NAME. (default: KEY in BUCKET_NAME)")
     ] = None,
+    allow_unsealed: _AllowUnsealed = False,
 ) -> None:
     """Write an object's bytes to stdout, verified; the last of them only if all are right."""
     from sealift.cli import commands
 
-    commands.cat(shared, uri)
+    commands.cat(shared, uri, allow_unsealed)
 
 
 @app.command()

@@ -52,7 +52,12 @@ def put(
     execute(shared, settings, command, heading=heading, tag_key_id=tag_key_id)
 
 
-def get(shared: Shared, uri: str | None = None, dest: str | None = None) -> NoReturn:
+def get(
+    shared: Shared,
+    uri: str | None = None,
+    dest: str | None = None,
+    allow_unsealed: bool = False,
+) -> NoReturn:
     """Download one object and print where it is."""
     with usage_checked(shared) as settings:
         if uri:
@@ -64,7 +69,15 @@ def get(shared: Shared, uri: str | None = None, dest: str | None = None) -> NoRe
     async def command(engine: Engine) -> None:
         paths.append(await engine.get(location, dest))
 
-    execute(shared, settings, command, heading=f"get {location}", answer=paths)
+    execute(
+        shared,
+        settings,
+        command,
+        heading=f"get {location}",
+        answer=paths,
+        allow_unsealed=allow_unsealed,
+        writes=False,
+    )
 
 
 def cp(
@@ -74,6 +87,7 @@ def cp(
     tree: Tree = _WHOLE,
     side: SourceSide = SAME_SIDE,
     if_absent: bool = False,
+    allow_unsealed: bool = False,
     tag_key_id: bool = False,
 ) -> NoReturn:
     """Copy a file, tree, object or prefix, up, down or across."""
@@ -84,8 +98,16 @@ def cp(
     async def command(engine: Engine) -> None:
         await engine.copy(src, dst, options)
 
-    heading = f"cp {src} to {dst}"
-    execute(shared, settings, command, heading=heading, source=source, tag_key_id=tag_key_id)
+    execute(
+        shared,
+        settings,
+        command,
+        heading=f"cp {src} to {dst}",
+        source=source,
+        allow_unsealed=allow_unsealed,
+        writes=_writes(dst),
+        tag_key_id=tag_key_id,
+    )
 
 
 def restore(
@@ -95,6 +117,7 @@ def restore(
     names: Naming = Naming.KEEP,
     tree: Tree = _WHOLE,
     resume: bool = True,
+    allow_unsealed: bool = False,
 ) -> NoReturn:
     """Bring back everything under a prefix."""
     with usage_checked(shared) as settings:
@@ -103,7 +126,14 @@ def restore(
     async def command(engine: Engine) -> None:
         await engine.restore(location, dest, names, tree.options(), resume=resume)
 
-    execute(shared, settings, command, heading=f"restore {location} to {dest}")
+    execute(
+        shared,
+        settings,
+        command,
+        heading=f"restore {location} to {dest}",
+        allow_unsealed=allow_unsealed,
+        writes=False,
+    )
 
 
 def sync(
@@ -113,6 +143,7 @@ def sync(
     tree: Tree = _WHOLE,
     syncing: Syncing = _SYNCING,
     side: SourceSide = SAME_SIDE,
+    allow_unsealed: bool = False,
     tag_key_id: bool = False,
 ) -> NoReturn:
     """Move what differs, up, down or across."""
@@ -131,6 +162,8 @@ def sync(
         heading=f"{doing} {src} to {dst}",
         dry_run=options.dry_run,
         source=source,
+        allow_unsealed=allow_unsealed,
+        writes=_writes(dst),
         tag_key_id=tag_key_id,
     )
 
@@ -193,7 +226,7 @@ def ls(
     execute_quietly(shared, settings, command, sealed=False)
 
 
-def stat(shared: Shared, uri: str | None = None) -> NoReturn:
+def stat(shared: Shared, uri: str | None = None, allow_unsealed: bool = False) -> NoReturn:
     """Show an object's size, ETag, key id and checksum."""
     from sealift.cli.listing import print_stat
 
@@ -206,10 +239,10 @@ def stat(shared: Shared, uri: str | None = None) -> NoReturn:
     async def command(engine: Engine) -> None:
         await print_stat(engine, location, as_json=shared.json)
 
-    execute_quietly(shared, settings, command)
+    execute_quietly(shared, settings, command, allow_unsealed=allow_unsealed, writes=False)
 
 
-def cat(shared: Shared, uri: str | None = None) -> NoReturn:
+def cat(shared: Shared, uri: str | None = None, allow_unsealed: bool = False) -> NoReturn:
     """Write the bytes of an object to stdout."""
     with usage_checked(shared) as settings:
         if uri:
@@ -220,7 +253,7 @@ def cat(shared: Shared, uri: str | None = None) -> NoReturn:
     async def command(engine: Engine) -> None:
         await engine.read(location, sys.stdout.fileno())
 
-    execute_quietly(shared, settings, command)
+    execute_quietly(shared, settings, command, allow_unsealed=allow_unsealed, writes=False)
 
 
 def rm(
@@ -309,6 +342,10 @@ def clean(shared: Shared, token: str | None = None, older_than: str = "0s") -> N
         lambda engine: unfinished.clean(engine, token, age, as_json=shared.json),
         sealed=False,
     )
+
+
+def _writes(destination: str) -> bool:
+    return destination.startswith("s3://")
 
 
 COMMANDS: dict[str, Callable[..., NoReturn]] = {

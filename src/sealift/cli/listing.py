@@ -78,9 +78,10 @@ def _local_time(seconds: float) -> str:
 
 
 async def print_stat(engine: Engine, location: Location, *, as_json: bool) -> None:
-    """Print what HEAD says of an object, with the id of the customer key that opens it."""
-    head = await engine.stat(location)
-    key_id = await engine.key_id(location)
+    """Print what HEAD says of an object, and which customer key opens it."""
+    opened = await engine.open(location)
+    head, held = opened.head, engine.held_key(opened.key_id)
+    key_id = None if held is None else held.key.key_id
     encryption = "SSE-C" if head.key_md5 else str(head.encryption or "none")
     facts = head.facts
     mtime = None if facts.mtime_ns is None else facts.mtime_ns / 1e9
@@ -100,6 +101,8 @@ async def print_stat(engine: Engine, location: Location, *, as_json: bool) -> No
                     "content_type": head.content_type,
                     "encryption": encryption,
                     "key_id": key_id,
+                    "key_source": None if held is None else held.source,
+                    "found_by": opened.found_by or None,
                     "crc64nvme": checksum,
                 }
             )
@@ -116,6 +119,8 @@ async def print_stat(engine: Engine, location: Location, *, as_json: bool) -> No
         "class": head.storage_class,
         "encryption": encryption,
         "key id": key_id,
+        "key from": "" if held is None else held.source,
+        "found by": opened.found_by,
         "CRC64NVME": checksum or "none stored",
     }
     for label, value in rows.items():

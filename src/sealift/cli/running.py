@@ -104,13 +104,16 @@ def execute(
     dry_run: bool = False,
     sealed: bool = True,
     source: SourceOptions | None = None,
+    allow_unsealed: bool = False,
+    writes: bool = True,
     tag_key_id: bool = False,
     keyring: Keyring | None = None,
 ) -> NoReturn:
     """Run a transfer under a console; print the `answer` lines that it left; exit.
 
-    With `keyring` these keys are at hand, whatever is `sealed`. A dry run prints what would happen
-    on stdout, and has no bars.
+    What `writes` to S3 needs a default key, if it is `sealed`; what only reads, any. With `keyring`
+    these keys are at hand, whatever is `sealed`. A dry run prints what would happen on stdout, and
+    has no bars.
     """
     try:
         options = make_options(
@@ -118,6 +121,8 @@ def execute(
             settings,
             sealed=sealed,
             source=source,
+            allow_unsealed=allow_unsealed,
+            writes=writes,
             tag_key_id=tag_key_id,
             keyring=keyring,
         )
@@ -167,12 +172,21 @@ def answer_of(
 
 
 def execute_quietly(
-    shared: Shared, settings: Settings, command: Command, *, sealed: bool = True
+    shared: Shared,
+    settings: Settings,
+    command: Command,
+    *,
+    sealed: bool = True,
+    allow_unsealed: bool = False,
+    writes: bool = True,
 ) -> NoReturn:
     """Run a command that prints its own answer; exit."""
     try:
+        options = make_options(
+            shared, settings, sealed=sealed, allow_unsealed=allow_unsealed, writes=writes
+        )
         with printing():
-            run_engine(make_options(shared, settings, sealed=sealed), None, command)
+            run_engine(options, None, command)
     except SealiftError as error:
         fail(error)
     raise SystemExit(0)
@@ -206,6 +220,8 @@ def make_options(
     *,
     sealed: bool,
     source: SourceOptions | None = None,
+    allow_unsealed: bool = False,
+    writes: bool = True,
     tag_key_id: bool = False,
     keyring: Keyring | None = None,
 ) -> Options:
@@ -215,8 +231,11 @@ def make_options(
         encryption, sealed = parse_sse(shared.sse or ""), False
     if tag_key_id and not sealed:
         raise UsageError("--tag-key-id is for objects under a customer key", hint="leave it out")
+    any_key = sealed and not writes and len(settings.keyring)
     return Options(
-        customer_key=settings.require_customer_key() if sealed else None,
+        customer_key=(settings.customer_key if any_key else settings.require_customer_key())
+        if sealed
+        else None,
         profile=shared.profile or settings.profile,
         region=shared.region,
         endpoint_url=shared.endpoint_url,
@@ -226,6 +245,7 @@ def make_options(
         memory=parse_size(shared.memory) if shared.memory else DEFAULT_MEMORY,
         max_bandwidth=parse_size(shared.max_bandwidth) if shared.max_bandwidth else None,
         source=source,
+        allow_unsealed=allow_unsealed,
         keyring=keyring or (settings.keyring if sealed else Keyring()),
         encryption=encryption,
         tag_key_id=tag_key_id,

@@ -6,9 +6,12 @@ bytes, times in seconds. Readers must ignore events and fields they do not know.
 
     {"event": "done", "name": str, "location": "s3://...", "size": int, "checked": bool,
      "direction": "upload" | "download" | "copy" | "verify" | "rekey"}
-                                                                     + "note": str if there is one
+         + "note": str if there is one
+         + "key_id": str if the run has several customer keys; "": under none
     {"event": "removed", "name": str}
     {"event": "failed", "name": str, "error": str, "hint": str, "cause": str | null, "type": str}
+        + "obstacle": "plain" | "missing_key" | "unknown_key" | "archived", "key_id": str | null
+          if no customer key at hand opens the object
     {"event": "skipped", "name": str, "reason": str}
     {"event": "would", "act": "upload" | "download" | "copy" | "remove" | "rekey", "name": str,
      "to": str, "size": int}
@@ -20,8 +23,13 @@ bytes, times in seconds. Readers must ignore events and fields they do not know.
      "planned_count": int, "planned_size": int, "plan_complete": bool,
      "done_count": int, "done_size": int, "checked_count": int, "failed_count": int,
      "planned_removal_count": int, "removed_count": int,
-     "skipped": {reason: int}, "unchanged_count": int, "unchanged_size": int, "retry_count": int}
+     "skipped": {reason: int}, "unchanged_count": int, "unchanged_size": int, "retry_count": int,
+     "keys": {key id: int}, "unsealed_count": int, "older_key_count": int,
+     "obstacles": {obstacle: int}, "missing_keys": {key id: int}}
 
+`obstacle`: why no customer key at hand opens an object; `key_id` is then that of the missing one,
+where its tag or the catalogue tells. `keys`: how many of the objects done are under each key, for
+those whose key had to be chosen; `older_key_count`: under another one than new objects get.
 `checked`: a checksum of every byte was compared; a copy that the server made itself is not.
 `cause`: the name of an `errors.Cause` in lower case (`throttled`, `reset`, `permanent`, ...).
 `type`: the class of the error. `attempt` counts from 1, the first. The summary is the last line,
@@ -39,6 +47,7 @@ from sealift.console.screen import Console, drop_stdout
 from sealift.console.summary import Outcome
 from sealift.errors import ObjectError, SealiftError
 from sealift.events import Event, Failed, Finished, Noted, Removed, Retried, Skipped, Tally, Would
+from sealift.model import UNSEALED
 
 VERSION = 1
 
@@ -78,9 +87,11 @@ def record(event: Event) -> dict[str, Any] | None:
                 "size": job.size,
                 "checked": checked,
             }
+            if job.key_id is not None:
+                done["key_id"] = job.key_id
             return done | ({"note": note} if note else {})
         case Failed(name, error):
-            return {
+            failed = {
                 "event": "failed",
                 "name": name,
                 "error": error.message,
@@ -88,6 +99,7 @@ def record(event: Event) -> dict[str, Any] | None:
                 "cause": _cause(error),
                 "type": type(error).__name__,
             }
+            return failed | _obstacle(error)
         case Removed(name):
             return {"event": "removed", "name": name}
         case Skipped(name, reason):
@@ -131,7 +143,18 @@ def summary_record(tally: Tally, outcome: Outcome) -> dict[str, Any]:
         "unchanged_count": tally.unchanged_count,
         "unchanged_size": tally.unchanged_size,
         "retry_count": tally.retry_count,
+        "keys": {key_id: count for key_id, count in tally.key_counts.items() if key_id},
+        "unsealed_count": tally.key_counts.get(UNSEALED, 0),
+        "older_key_count": tally.older_key_count,
+        "obstacles": {each.name.lower(): count for each, count in tally.obstacles.items()},
+        "missing_keys": tally.missing_keys,
     }
+
+
+def _obstacle(error: SealiftError) -> dict[str, Any]:
+    if not isinstance(error, ObjectError) or error.obstacle is None:
+        return {}
+    return {"obstacle": error.obstacle.name.lower(), "key_id": error.key_id}
 
 
 def _cause(error: SealiftError) -> str | None:

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from sealift.console.text import count, escape, frequency, rate, size, span
+from sealift.errors import Obstacle
 from sealift.events import Tally
+from sealift.model import UNSEALED
 
 MAX_NAMED = 20
+MAX_KEYS = 10
+
+_OBSTACLES = {
+    Obstacle.PLAIN: "under no customer key (plain)",
+    Obstacle.MISSING_KEY: "under a customer key that is not at hand",
+    Obstacle.UNKNOWN_KEY: "under an unknown customer key: none at hand fits",
+    Obstacle.ARCHIVED: "archived: restore them from the archive first",
+}
 
 
 class Status(enum.Enum):
@@ -80,6 +91,7 @@ def rows(tally: Tally, outcome: Outcome) -> list[tuple[str, str]]:
             for index, (reason, n) in enumerate(reasons)
         ]
     table.append(("failed", f"{tally.failed_count:,}"))
+    table += [("", text) for text in _obstacles(tally)]
     if outcome.status in (Status.INTERRUPTED, Status.STOPPED):
         more = "" if tally.plan_complete else ", and what was not planned yet"
         label = "not done" if removes else "not moved"
@@ -96,9 +108,46 @@ def rows(tally: Tally, outcome: Outcome) -> list[tuple[str, str]]:
     if done:
         agreed = f"{tally.checked_count:,} of {done:,} against a stored checksum"
         table.append(("verified", agreed))
-    if outcome.key_id is not None:
-        table.append(("key id", escape(outcome.key_id)))
+    table += _keys(tally, outcome)
     return table
+
+
+def _obstacles(tally: Tally) -> Iterator[str]:
+    """How many objects no key at hand has opened, and why."""
+    for obstacle, n in tally.obstacles.items():
+        text = f"{n:,} {_OBSTACLES[obstacle]}"
+        if obstacle is Obstacle.MISSING_KEY:
+            named = _counted(tally.missing_keys)
+            text += ": " + ", ".join(
+                escape(key_id) if len(named) == 1 else f"{escape(key_id)} ({n:,})"
+                for key_id, n in named[:MAX_KEYS]
+            )
+        yield text
+
+
+def _keys(tally: Tally, outcome: Outcome) -> Iterator[tuple[str, str]]:
+    """The key of the run, or how many objects were under each where it had several."""
+    counts = dict(tally.key_counts)
+    plain = counts.pop(UNSEALED, 0)
+    rest = tally.done_count - plain - sum(counts.values())
+    if outcome.key_id is not None and (rest or not counts):
+        counts[outcome.key_id] = counts.get(outcome.key_id, 0) + rest
+    if len(counts) == 1 and not plain:
+        yield "key id", escape(next(iter(counts)))
+    elif counts:
+        for index, (key_id, n) in enumerate(_counted(counts)[:MAX_KEYS]):
+            yield "" if index else "key ids", f"{escape(key_id)}: {count(n, 'object')}"
+        if len(counts) > MAX_KEYS:
+            yield "", f"and {len(counts) - MAX_KEYS:,} more"
+    if plain:
+        yield "plain", f"{count(plain, 'object')}, under no customer key"
+    if tally.older_key_count:
+        yield "older key", count(tally.older_key_count, "object")
+
+
+def _counted(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """The most first."""
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
 def failed_names(tally: Tally) -> list[tuple[str, str]]:

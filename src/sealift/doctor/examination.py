@@ -10,7 +10,7 @@ from sealift.capabilities import Capabilities, remember
 from sealift.doctor.findings import Finding, Round, failure, ok, skipped
 from sealift.doctor.machine import CHECKS, Machine
 from sealift.doctor.promises import PROMISES
-from sealift.doctor.rights import REMOVAL, RIGHTS
+from sealift.doctor.rights import RIGHTS, remove_probes
 from sealift.doctor.server import BUCKET_CHECKS, SERVER_CHECKS
 from sealift.doctor.visit import Visit
 from sealift.errors import SettingsError
@@ -48,11 +48,10 @@ async def examine(
             return
         await checks.make(BUCKET_CHECKS, visit)
         try:
-            for table in (RIGHTS, PROMISES, REMOVAL):
+            for table in (RIGHTS, PROMISES):
                 await checks.make(table, visit)
         finally:
-            if visit.names or visit.uploads or visit.may_have_uploads:
-                await visit.clean_up()
+            checks.note("delete", await remove_probes(visit))
         if visit.client is not None and visit.learned:
             learned = Capabilities(**visit.learned)
             with suppress(OSError):  # the check `state` has told of it

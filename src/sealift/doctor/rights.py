@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sealift.doctor.findings import Check, Finding, failure, ok, warning
+from sealift.doctor.findings import Check, Finding, failure, ok, skipped, warning
 from sealift.doctor.visit import CONTENT, Visit
 from sealift.errors import IntegrityError, NotSealedError, ObjectError, ReplyError
 
@@ -75,13 +75,16 @@ async def _multipart(visit: Visit) -> Finding:
     return ok("an upload in parts may be begun and aborted")
 
 
-async def _delete(visit: Visit) -> Finding:
+async def remove_probes(visit: Visit) -> Finding:
+    """Remove what was written, whatever became of the checks; whether that may be done."""
     left = await visit.clean_up()
     if left:
         return failure(
             f"what doctor wrote could not be removed: {'; '.join(left)}",
             "remove it yourself; sync --delete and rm need s3:DeleteObject",
         )
+    if not visit.has_removed:
+        return skipped("there was nothing to remove")
     return ok("objects may be removed; nothing of doctor's is left")
 
 
@@ -92,4 +95,3 @@ RIGHTS: tuple[Check[Visit], ...] = (
     Check("get", _get, ("put",)),
     Check("multipart", _multipart, ("put",)),
 )
-REMOVAL: tuple[Check[Visit], ...] = (Check("delete", _delete, ("put",)),)

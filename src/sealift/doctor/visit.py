@@ -52,6 +52,7 @@ class Visit:
     uploads: set[str] = field(default_factory=set)
     may_have_uploads: bool = False
     may_abort: bool = True
+    has_removed: bool = False
 
     def __post_init__(self) -> None:
         prefix = self.place.name if self.place else ""
@@ -185,7 +186,9 @@ class Visit:
             if head.version_id is None:
                 break
             await retrier.run(name, objects.delete_object, name, head.version_id)
+            self.has_removed = True
         await retrier.run(name, objects.delete_object, name)
+        self.has_removed = True
 
 
 async def _to_the_end(request: Awaitable[T]) -> T:

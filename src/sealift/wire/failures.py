@@ -9,6 +9,7 @@ from sealift.keys import COPY_SOURCE_PREFIX, KEY_MD5_HEADER, Secret, gives_away
 from sealift.replies import parse_error_body, reply_error
 from sealift.wire.receiving import Reply
 
+READS = frozenset({"GetObject", "HeadObject"})
 _SAID_BACK = "(not shown: the server says the customer key)"
 _KEY_MD5_HEADERS = {KEY_MD5_HEADER, COPY_SOURCE_PREFIX + KEY_MD5_HEADER.removeprefix("x-amz-")}
 
@@ -31,7 +32,7 @@ def error_of(operation: str, reply: Reply, sent: Mapping[str, str]) -> ReplyErro
 
 def not_sealed_message(operation: str) -> str:
     """The words for a reply without the SSE-C echo."""
-    if operation in ("GetObject", "HeadObject"):
+    if operation in READS:
         return f"{operation}: the server does not say that the object is sealed with this key"
     if operation == "CreateMultipartUpload":
         return f"{operation}: the server did not take the customer key; nothing was sent"

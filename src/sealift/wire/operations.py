@@ -37,7 +37,7 @@ from sealift.metadata import PREFIX, FileFacts
 from sealift.model import ByteRange
 from sealift.replies import UNSEALED_READ
 from sealift.wire.connection import Body, Counter
-from sealift.wire.failures import error_of, not_sealed_message
+from sealift.wire.failures import READS, error_of, not_sealed_message
 from sealift.wire.heads import CRC_HEADER, facts_of
 from sealift.wire.http1 import Head, head_of_lines
 from sealift.wire.identity import Identity
@@ -66,7 +66,6 @@ _ALGORITHM_FIELD = ALGORITHM_HEADER.encode()
 _KEY_MD5_FIELD = KEY_MD5_HEADER.encode()
 _ALGORITHM = ALGORITHM.encode()
 _TAGGING_RIGHT = "tags need the right s3:PutObjectTagging"
-_READS = frozenset({"GetObject", "HeadObject"})
 # The requests that say how an object is encrypted by the server.
 _BEGINNINGS = frozenset({"PutObject", "CreateMultipartUpload", "CopyObject"})
 
@@ -338,10 +337,14 @@ class ObjectClient:
         """The error that a reply tells, with the rights that what goes along needs besides."""
         error = error_of(operation, reply, sent)
         if error.status == 403 and operation in _BEGINNINGS:
+            needs = []
             if self._encryption is not None and self._encryption.algorithm == KMS:
-                error.hint = RIGHTS
+                needs.append(RIGHTS)
+                if error.code == "InvalidAccessKeyId":  # Ceph's, of a key that KMS does not have
+                    error.hint, error.denial = "", None
             if self.tags:
-                error.hint += f"; {_TAGGING_RIGHT}"
+                needs.append(_TAGGING_RIGHT)
+            error.hint = "; ".join(filter(None, [error.hint, *needs]))
         return error
 
     def _check_echo(self, operation: str, head: Head) -> None:
@@ -354,7 +357,7 @@ class ObjectClient:
         if algorithm != _ALGORITHM or not hmac.compare_digest(key_md5, self._key_md5):
             error = NotSealedError(not_sealed_message(operation))
             error.version_id = head.get(b"x-amz-version-id")
-            if algorithm is None and operation in _READS:  # Ceph serves it all the same
+            if algorithm is None and operation in READS:  # Ceph serves it all the same
                 error.hint = UNSEALED_READ
             raise error
 

@@ -73,7 +73,8 @@ def test_every_event(make_job: Callable[..., Job], capfd: pytest.CaptureFixture[
         "key_id": "k", "planned_count": 2, "planned_size": 14, "plan_complete": False,
         "done_count": 2, "done_size": 14, "checked_count": 1, "failed_count": 2,
         "planned_removal_count": 2, "removed_count": 1, "unchanged_count": 3, "unchanged_size": 30,
-        "skipped": {"unchanged": 1}, "retry_count": 1,
+        "skipped": {"unchanged": 1}, "retry_count": 1, "keys": {}, "unsealed_count": 0,
+        "older_key_count": 0, "obstacles": {}, "missing_keys": {},
     }  # fmt: skip
 
 
