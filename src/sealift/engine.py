@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from sealift.across import Across
     from sealift.downloads import Downloads
     from sealift.findings import VerifyOptions, VerifyReport
+    from sealift.seals import RekeyOptions
     from sealift.sync import SyncOptions
     from sealift.verification import Verification
 
@@ -207,6 +208,24 @@ class Engine:
             begin, prefix = Location.parse(source), Location.parse(destination)
             remote, side, unlocker = await self._across().sides(begin, prefix)
             await sync.run(partial(sync.across, begin, remote, side, unlocker, prefix))
+
+    async def rekey(
+        self, source: Location, options: RekeyOptions, tree: TreeOptions = WHOLE_TREE
+    ) -> None:
+        """Write an object, or all below a prefix, anew in place under another key; see `seals`."""
+        from sealift.rekey import Rekey
+
+        rekey = Rekey(
+            self._options,
+            options,
+            self._session,
+            self._remote,
+            self._runner,
+            self._disk,
+            self._catalogue,
+            self,
+        )
+        await rekey.run(source, tree)
 
     async def verify(
         self,

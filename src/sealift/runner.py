@@ -163,6 +163,19 @@ class Runner:
         move = around(unlocker.around(by_key(resources, self._keyring, make)))
         await self._run(objects, schedule, unlocker.guessed(plan), move, ledger)
 
+    async def rekey(
+        self, plan: Plan, bucket: str, make: Callable[[Resources], Move], *, moves: bool
+    ) -> None:
+        """Have each object of `plan` written anew in its place; unless it `moves`, only looked at.
+
+        `make` makes what does it.
+        """
+        objects = await self._session.objects(bucket)
+        schedule = self._make_schedule(objects)
+        ledger = self._make_ledger(objects)
+        move = make(self._resources(objects, schedule, ledger))
+        await self._run(objects, schedule, plan, move, ledger if moves else None)
+
     async def look(self, plan: Plan, bucket: str, see: Move) -> None:
         """Run `see` in the place of moves: for dry runs."""
         objects = await self._session.objects(bucket)

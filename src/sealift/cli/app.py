@@ -11,6 +11,7 @@ import typer
 
 from sealift import __version__
 from sealift.cli.key_app import key_app
+from sealift.cli.rekeying import Rekeying
 from sealift.cli.shared import Shared, SourceSide
 from sealift.cli.syncing import Syncing
 from sealift.cli.tree import Chosen, Tree
@@ -198,6 +199,25 @@ def verify(
 
     options = VerifyOptions(sealed, deep, key, all_versions)
     verify(shared, local, uri, chosen, options, manifest=manifest)
+
+
+@app.command(cls=Command)
+@with_options
+def rekey(
+    shared: Shared,
+    uri: Annotated[
+        str, typer.Argument(help="s3://BUCKET/NAME, or a prefix: all that is below it.")
+    ],
+    to_key: Annotated[
+        str,
+        typer.Option(metavar="ID", help="A key at hand, as its id begins; or none, s3, kms[:ID]."),
+    ],
+    rekeying: Rekeying,
+) -> None:
+    """Write objects anew in place under another customer key: on the server, or streamed."""
+    from sealift.cli import commands
+
+    commands.rekey(shared, uri, to_key, rekeying)
 
 
 @app.command()

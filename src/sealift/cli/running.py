@@ -108,12 +108,13 @@ def execute(
     allow_unsealed: bool = False,
     writes: bool = True,
     tag_key_id: bool = False,
+    keyring: Keyring | None = None,
 ) -> NoReturn:
     """Run a transfer under a console; print the `answer` lines that it left; exit.
 
     Where objects failed the answer is printed only if it `answers_failure`. What `writes` to S3
-    needs a default key, if it is `sealed`; what only reads, any. A dry run prints what would happen
-    on stdout, and has no bars.
+    needs a default key, if it is `sealed`; what only reads, any. With `keyring` these keys are at
+    hand, whatever is `sealed`. A dry run prints what would happen on stdout, and has no bars.
     """
     try:
         options = make_options(
@@ -124,6 +125,7 @@ def execute(
             allow_unsealed=allow_unsealed,
             writes=writes,
             tag_key_id=tag_key_id,
+            keyring=keyring,
         )
         with open_console(
             quiet=shared.quiet,
@@ -221,6 +223,7 @@ def make_options(
     allow_unsealed: bool = False,
     writes: bool = True,
     tag_key_id: bool = False,
+    keyring: Keyring | None = None,
 ) -> Options:
     """The engine's options from flags and settings. Raises UsageError."""
     encryption = None
@@ -243,7 +246,7 @@ def make_options(
         max_bandwidth=parse_size(shared.max_bandwidth) if shared.max_bandwidth else None,
         source=source,
         allow_unsealed=allow_unsealed,
-        keyring=settings.keyring if sealed else Keyring(),
+        keyring=keyring or (settings.keyring if sealed else Keyring()),
         encryption=encryption,
         tag_key_id=tag_key_id,
         words=tuple(sys.argv[1:]),
