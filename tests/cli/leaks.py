@@ -41,7 +41,7 @@ if not given:
 def spy(event, arguments):
     if event in ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn"):
         write(repr((event, arguments)).encode("utf-8", "surrogateescape"))
-        if not (given and "['-P', '-m', 'sealift'" in repr(arguments)):  # ours may have it as well
+        if not (given and "'-P', '-m', 'sealift'" in repr(arguments)):  # ours may have it as well
             write(repr(dict(os.environ)).encode("utf-8", "surrogateescape"))
 sys.addaudithook(spy)
 do = os.environ.pop("LEAK_DO", "")
