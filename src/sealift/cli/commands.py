@@ -167,17 +167,6 @@ def sync(
     )
 
 
-def verify(shared: Shared, manifest: str) -> NoReturn:
-    """Ask whether the objects of a manifest are as they were."""
-    with usage_checked(shared) as settings:
-        pass
-
-    async def command(engine: Engine) -> None:
-        await engine.verify_manifest(manifest)
-
-    execute(shared, settings, command, heading=f"verify {manifest}")
-
-
 def ls(
     shared: Shared,
     uri: str | None = None,
