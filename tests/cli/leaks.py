@@ -118,6 +118,11 @@ CASES: dict[str, Case] = {
     "sync": Case(("sync", "s3://bucket/", "back", "--manifest", "written")),
     "restore": Case(("restore", "s3://bucket/", "back")),
     "verify": Case(("verify", "--manifest", "manifest", "--sealed"), prepare=manifest),
+    "verify (trees)": Case(
+        ("verify", "tree/", "s3://bucket/", "--sealed", "--deep"),
+        well=(0, 1),
+        situations=("success", "JSON and debug", "key said back", "bug"),
+    ),
     "ls": Case(("ls", "s3://bucket/"), carries=False),
     "stat": Case(("stat", URI)),
     "cat": Case(("cat", URI)),
