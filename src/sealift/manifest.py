@@ -13,6 +13,7 @@ import contextlib
 import fcntl
 import json
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, TextIO
 
@@ -35,9 +36,11 @@ class RecordFile:
     """Writes one JSON object a line; end it by `commit`, else by `discard`.
 
     Until then it is a file of another name in the same directory. UsageError when it cannot begin.
+    Any thread may write.
     """
 
     def __init__(self, path: str) -> None:
+        self._writing = threading.Lock()
         self._path = os.path.realpath(path)
         self._directory = os.path.dirname(self._path)
         # Of the form that walks pass over: the directory may be one that takes part. Always the
@@ -56,8 +59,10 @@ class RecordFile:
 
     def write(self, record: Mapping[str, object]) -> None:
         """Write one line. LocalFileError."""
+        line = json.dumps(record) + "\n"
         try:
-            self._file.write(json.dumps(record) + "\n")
+            with self._writing:
+                self._file.write(line)
         except OSError as reason:
             raise LocalFileError("write", self._path, reason) from None
 
