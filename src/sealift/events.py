@@ -6,7 +6,7 @@ screen polls, so that progress costs the hot path one addition.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -30,6 +30,11 @@ class PlanComplete:
 @dataclass(slots=True)
 class Verifying:
     """The run moves nothing: what is done is that objects were found to be as they should."""
+
+
+@dataclass(slots=True)
+class Rekeying:
+    """What is done is that objects come under another key."""
 
 
 @dataclass(slots=True)
@@ -89,7 +94,7 @@ class Unchanged:
 
 @dataclass(slots=True)
 class Would:
-    """A dry run would do this: `act` is `upload`, `download`, `copy` or `remove`.
+    """A dry run would do this: `act` is `upload`, `download`, `copy`, `remove` or `rekey`.
 
     `name` is the file or the URI that it is done to, `to` where that goes, if anywhere.
     """
@@ -125,10 +130,18 @@ class Noted:
     text: str
 
 
+@dataclass(slots=True)
+class Reported:
+    """What a run that verifies has found in all; see `findings.VerifyReport.record`."""
+
+    record: Mapping[str, object]
+
+
 Event = (
     Planned
     | PlanComplete
     | Verifying
+    | Rekeying
     | Started
     | Finished
     | Failed
@@ -140,6 +153,7 @@ Event = (
     | OlderKey
     | Retried
     | Noted
+    | Reported
 )
 
 
@@ -169,6 +183,7 @@ class Tally:
     planned_size: int = 0
     plan_complete: bool = False
     verifies: bool = False
+    rekeys: bool = False
     done_count: int = 0
     done_size: int = 0
     checked_count: int = 0
@@ -212,6 +227,8 @@ class Tally:
                 self.plan_complete = True
             case Verifying():
                 self.verifies = True
+            case Rekeying():
+                self.rekeys = True
             case Failed(_, error, failed):
                 if failed is not None:
                     self.active.pop(id(failed), None)

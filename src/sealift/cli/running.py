@@ -101,17 +101,20 @@ def execute(
     *,
     heading: str,
     answer: Sequence[str] = (),
+    answers_failure: bool = False,
     dry_run: bool = False,
     sealed: bool = True,
     source: SourceOptions | None = None,
     allow_unsealed: bool = False,
     writes: bool = True,
     tag_key_id: bool = False,
+    keyring: Keyring | None = None,
 ) -> NoReturn:
     """Run a transfer under a console; print the `answer` lines that it left; exit.
 
-    What `writes` to S3 needs a default key, if it is `sealed`; what only reads, any. A dry run
-    prints what would happen on stdout, and has no bars.
+    Where objects failed the answer is printed only if it `answers_failure`. What `writes` to S3
+    needs a default key, if it is `sealed`; what only reads, any. With `keyring` these keys are at
+    hand, whatever is `sealed`. A dry run prints what would happen on stdout, and has no bars.
     """
     try:
         options = make_options(
@@ -122,6 +125,7 @@ def execute(
             allow_unsealed=allow_unsealed,
             writes=writes,
             tag_key_id=tag_key_id,
+            keyring=keyring,
         )
         with open_console(
             quiet=shared.quiet,
@@ -139,13 +143,12 @@ def execute(
             run_engine(options, reporter, command)
     except SealiftError as error:
         fail(error)
-    if console.tally.failed_count:
-        raise SystemExit(EXIT_FAILED)
-    if not shared.json:
+    failed = console.tally.failed_count > 0
+    if not shared.json and (answers_failure or not failed):
         with printing():
             for line in answer:
                 print(escape(line))
-    raise SystemExit(0)
+    raise SystemExit(EXIT_FAILED if failed else 0)
 
 
 def answer_of(
@@ -220,6 +223,7 @@ def make_options(
     allow_unsealed: bool = False,
     writes: bool = True,
     tag_key_id: bool = False,
+    keyring: Keyring | None = None,
 ) -> Options:
     """The engine's options from flags and settings. Raises UsageError."""
     encryption = None
@@ -242,7 +246,7 @@ def make_options(
         max_bandwidth=parse_size(shared.max_bandwidth) if shared.max_bandwidth else None,
         source=source,
         allow_unsealed=allow_unsealed,
-        keyring=settings.keyring if sealed else Keyring(),
+        keyring=keyring or (settings.keyring if sealed else Keyring()),
         encryption=encryption,
         tag_key_id=tag_key_id,
         words=tuple(sys.argv[1:]),

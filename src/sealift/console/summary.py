@@ -77,7 +77,7 @@ def rows(tally: Tally, outcome: Outcome) -> list[tuple[str, str]]:
         for act, (n, total) in tally.would.items()
     ]
     if not table and (tally.planned_count or not removes):
-        label = "intact" if tally.verifies else "moved"
+        label = "intact" if tally.verifies else "rekeyed" if tally.rekeys else "moved"
         table.append((label, f"{count(done, 'object')}, {size(tally.done_size)}"))
     if removes:
         table.append(("removed", count(tally.removed_count, "object")))
@@ -105,7 +105,7 @@ def rows(tally: Tally, outcome: Outcome) -> list[tuple[str, str]]:
     table.append(("time", took))
     if tally.retry_count:
         table.append(("retries", f"{tally.retry_count:,}"))
-    if done:
+    if done and not (tally.verifies and not tally.checked_count):
         agreed = f"{tally.checked_count:,} of {done:,} against a stored checksum"
         table.append(("verified", agreed))
     table += _keys(tally, outcome)
