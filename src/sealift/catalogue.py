@@ -92,6 +92,13 @@ class Catalogue:
         """Open the file before it is needed: the first time of a process takes some 10 ms."""
         self._run(lambda _: None, None)
 
+    def is_there(self) -> bool:
+        """Whether there is such a file; it is not made, nor opened."""
+        try:
+            return os.path.exists(self._path or _default_path())
+        except CatalogueError:
+            return False
+
     def known(self, bucket: str, prefix: str, after: str = "", limit: int = 1000) -> list[Known]:
         """Up to `limit` objects whose names start with `prefix` and come behind `after`.
 

@@ -22,12 +22,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sealift.catalogue import FILE_NAME, Catalogue
 from sealift.errors import Cause, ObjectError, UsageError
-from sealift.events import Event, Failed, Reporter, Retried, Silent, Verifying
+from sealift.events import Event, Failed, Reporter, Retried, Silent
 from sealift.files.disk import Disk
 from sealift.files.walk import file_size, ignore_lines
 from sealift.filters import Filter
 from sealift.keyring import HeldKey, Keyring
-from sealift.manifest import manifest_bucket
 from sealift.memory import Memory
 from sealift.model import Direction, Job, Location, RemoteObject
 from sealift.opening import Opened
@@ -47,14 +46,15 @@ from sealift.retry import Retrier
 from sealift.runner import Runner
 from sealift.session import Session
 from sealift.unlocking import Unlockers
-from sealift.verifying import verify
 from sealift.wire.bucket import BucketClient, HeadFacts
 
 if TYPE_CHECKING:
     from sealift.across import Across
     from sealift.downloads import Downloads
+    from sealift.findings import VerifyOptions, VerifyReport
     from sealift.seals import RekeyOptions
     from sealift.sync import SyncOptions
+    from sealift.verification import Verification
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -227,12 +227,36 @@ class Engine:
         )
         await rekey.run(source, tree)
 
-    async def verify_manifest(self, path: str) -> None:
-        """Ask by HEAD whether every object of a manifest is as it was when it was written."""
-        self.emit(Verifying())
-        plan = self._planner.manifest(path)
-        bucket = await self._disk.run(manifest_bucket, path)
-        await self._runner.look(plan, bucket, partial(verify, self._remote))
+    async def verify(
+        self,
+        local: str | None,
+        remote: Location,
+        options: VerifyOptions | None = None,
+        tree: TreeOptions = WHOLE_TREE,
+    ) -> VerifyReport:
+        """Prove that both sides have the same content, and whatever else `options` ask for.
+
+        The contents of a directory against those of a prefix, or a file against an object. Without
+        `local` only how the objects are sealed is looked at, which `options` must ask for. Nothing
+        is written anywhere, not even to the catalogue. The reporter hears of each finding.
+        """
+        return await self._verification(options, tree).sides(local, remote)
+
+    async def verify_manifest(
+        self, path: str, options: VerifyOptions | None = None
+    ) -> VerifyReport:
+        """Prove that every object of a manifest is as it was when that was written; see `verify`.
+
+        By HEAD, unless `options` ask for more.
+        """
+        return await self._verification(options, WHOLE_TREE).manifest(path)
+
+    def _verification(self, options: VerifyOptions | None, tree: TreeOptions) -> Verification:
+        from sealift.verification import Verification  # here, as what only some commands need
+
+        return Verification(
+            options, tree, self._remote, self._runner, self._disk, self._catalogue, self
+        )
 
     async def remove(self, location: Location) -> None:
         """Remove one object; in a versioned bucket a delete marker hides it."""

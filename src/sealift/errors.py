@@ -17,6 +17,7 @@ SealiftError                 everything sealift raises on purpose
 │   ├── UploadGoneError      the server has forgotten an upload before it was complete
 │   ├── OvertakenError       something else stands where an object was to be written
 │   ├── UnsafeNameError      a name that would leave the target, or that no server can hold
+│   ├── VerifyError          an object was looked at, and is not as it should be
 │   └── LocalFileError       the local disk refused
 ├── CatalogueError           the memory of earlier runs is of no use; noted, never fatal
 ├── JournalError             the journal of this run is of no use; noted, never fatal
@@ -229,6 +230,21 @@ class OvertakenError(ObjectError):
 
 class UnsafeNameError(ObjectError):
     """A name that would leave the target directory, or that no server can hold."""
+
+
+class VerifyError(ObjectError):
+    """An object was looked at, and is not as it should be: `findings` are the words for what."""
+
+    def __init__(
+        self,
+        message: str,
+        findings: tuple[str, ...],
+        *,
+        hint: str = "",
+        cause: Cause | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint, cause=cause)
+        self.findings = findings
 
 
 _ADVICE = {

@@ -6,7 +6,7 @@ screen polls, so that progress costs the hot path one addition.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -130,6 +130,13 @@ class Noted:
     text: str
 
 
+@dataclass(slots=True)
+class Reported:
+    """What a run that verifies has found in all; see `findings.VerifyReport.record`."""
+
+    record: Mapping[str, object]
+
+
 Event = (
     Planned
     | PlanComplete
@@ -146,6 +153,7 @@ Event = (
     | OlderKey
     | Retried
     | Noted
+    | Reported
 )
 
 

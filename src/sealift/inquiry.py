@@ -43,11 +43,10 @@ class Inquiry:
 
     async def explained(self, error: ReplyError, name: str) -> ReplyError:
         """`error`, of a request about the object `name`, with the cause as far as it is known."""
-        seen = Evidence(
-            error.operation, error.status, error.code, error.text, error.sealed, self._bucket
-        )
+        seen = Evidence(error.operation, error.status, error.code, error.text, error.sealed)
         told = judge(seen)
-        besides = "" if told is None else error.hint.removeprefix(told.hint)
+        besides = error.hint.removeprefix(told.hint) if told is not None else ""
+        seen = replace(seen, bucket=self._bucket)
         if error.denial is Denial.UNKNOWN:
             async with self._asking:
                 with anyio.move_on_after(TIME_LIMIT):

@@ -218,14 +218,22 @@ def told(error: ObjectError, sealed: Sealed) -> ObjectError:
         case Sealing.MISSING:
             error.obstacle = Obstacle.MISSING_KEY
             error.key_id = sealed.key_id
-            error.hint = f"{_USE}, {sealed.key_id}: it is not at hand, see sealift key list"
+            _say(error, f"it is under the customer key {sealed.key_id}, which is not at hand")
+            error.hint = f"{_USE}; look with: sealift key list"
         case Sealing.UNKNOWN if isinstance(error, WrongCustomerKeyError):
             error.obstacle = Obstacle.UNKNOWN_KEY
-            error.hint = f"{_USE}: none at hand fits, see sealift key list"
+            _say(error, "it is under none of the customer keys at hand")
+            error.hint = f"{_USE}; look with: sealift key list"
         case Sealing.ARCHIVED:
             error.obstacle = Obstacle.ARCHIVED
             error.hint = "the object is archived; restore it from the archive first"
     return error
+
+
+def _say(error: ObjectError, text: str) -> None:
+    """Put what was found out in the place of the server's text."""
+    if isinstance(error, ReplyError):
+        error.message = error.message.replace(error.text.rstrip("."), text) if error.text else text
 
 
 def classed(error: ObjectError) -> ObjectError:

@@ -15,7 +15,7 @@ import binascii
 import hashlib
 import hmac
 import secrets
-from typing import NoReturn, SupportsIndex
+from typing import Any, NoReturn, SupportsIndex
 from urllib.parse import unquote
 
 from sealift.errors import CustomerKeyError
@@ -66,6 +66,10 @@ class SecretBytes(bytes):
 
     def __format__(self, format_spec: str) -> NoReturn:
         raise TypeError("a secret is not to be shown")
+
+    def __getitem__(self, key: SupportsIndex | slice) -> Any:
+        found = super().__getitem__(key)
+        return SecretBytes(found) if isinstance(found, bytes) else found
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         raise TypeError("a secret cannot be pickled or copied")

@@ -130,7 +130,7 @@ class Planner:
         self._reporter.emit(PlanComplete())
 
     async def manifest(self, path: str) -> Plan:
-        """The objects of a manifest; each job has the CRC64NVME and the version of its line."""
+        """The objects of a manifest; each job has the CRC64NVME, key id and version of its line."""
         lines = read_manifest(path)
         while batch := await self._disk.run_brief(_take, lines, WALK_BATCH):
             yield self._planned(
@@ -142,6 +142,7 @@ class Planner:
                         line.size,
                         crc=line.crc,
                         version_id=line.version_id,
+                        key_id=line.key_id,
                     )
                     for line in batch
                 ]

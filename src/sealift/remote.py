@@ -17,6 +17,7 @@ from sealift.session import Session
 from sealift.unlocking import Unlockers
 from sealift.wire.bucket import HeadFacts
 from sealift.wire.listing import Page
+from sealift.wire.versions import Version, VersionPage
 
 # Seconds: a page that takes longer waits for the server or the line more than for this machine,
 # which reads one in 6 ms.
@@ -97,11 +98,16 @@ class Remote:
 
     async def only(self, location: Location) -> Pages:
         """A page with the object of this name; UsageError when LIST shows none."""
+        found = await self.listed(location)
+        if found is None:
+            raise no_object(location)
+        yield [found]
+
+    async def listed(self, location: Location) -> RemoteObject | None:
+        """The object of this name as LIST shows it, if it does."""
         await self._session.objects(location.bucket)
         page, _, _ = await self._page(location, None, "", 1)
-        if not page or page[0].name != location.name:
-            raise no_object(location)
-        yield page
+        return page[0] if page and page[0].name == location.name else None
 
     async def tree(self, source: Location) -> Pages:
         """The pages of all that is below `source`: of `photos` not `photos2/x`, nor `photos`.
@@ -114,6 +120,23 @@ class Remote:
             yield page
         if is_empty:
             raise UsageError(f"there is nothing below {source}", hint="look with: sealift ls")
+
+    async def versions(self, prefix: Location) -> AsyncIterator[list[Version]]:
+        """All versions of all names that start with `prefix`, in pages."""
+        objects = await self._session.objects(prefix.bucket)
+        following: tuple[str, str] | None = None
+        while True:
+            page: VersionPage = await self._session.retrier.run(
+                str(prefix), objects.list_versions, prefix.name, following
+            )
+            if not all(found.name.startswith(prefix.name) for found in page.versions):
+                raise IntegrityError(f"the listing of {prefix} names objects outside of it")
+            yield page.versions
+            if page.following is None:
+                return
+            if following is not None and page.following == following:
+                raise _endless(prefix)
+            following = page.following
 
     async def pages(
         self, prefix: Location, cuts: Callable[[], Awaitable[list[str]]] | None = None

@@ -32,7 +32,7 @@ from sealift.outlook import Outlook
 from sealift.pace import Pace, start_for
 from sealift.recorder import Recorder
 from sealift.records import RunRecord
-from sealift.resources import Resources
+from sealift.resources import Resources, Sight
 from sealift.schedule import Schedule, first_error
 from sealift.session import Session
 from sealift.unlocking import Unlocker, Unlockers
@@ -181,6 +181,23 @@ class Runner:
         objects = await self._session.objects(bucket)
         await self._run(objects, self._make_schedule(objects), plan, see, None)
 
+    async def inspect(self, plan: Plan, bucket: str, make: Callable[[Sight], Move]) -> None:
+        """Run what `make` makes in the place of moves; nothing is recorded."""
+        objects = await self._session.objects(bucket)
+        schedule = self._make_schedule(objects)
+        sight = Sight(
+            open_bucket=self._session.objects,
+            keyring=self._keyring,
+            read_tag=self._unlockers.read_tag,
+            disk=self._disk,
+            memory=self._memory,
+            retrier=self._session.make_retrier(schedule.pause),
+            spread=schedule.spread,
+            note_done=schedule.note_done,
+            range_size=min(self._options.part_size, MAX_RANGE_SIZE),
+        )
+        await self._run(objects, schedule, plan, make(sight), None)
+
     async def read(self, source: Location, opened: Opened, fd: int) -> None:
         """Write the bytes of one object to a file descriptor; see `reading` for what is checked."""
         from sealift.files.output import Output
@@ -273,9 +290,9 @@ class Runner:
             if ledger is not None and not failed:
                 await drop_unclaimed(ledger, objects, self._session.retrier, self._disk, target)
 
-        meanwhile: list[Endless] = [self._keep_credentials, recorder.keep_recording]
+        meanwhile: list[Endless] = [self._keep_credentials]
         if ledger is not None:
-            meanwhile.append(ledger.keep_writing)
+            meanwhile += [recorder.keep_recording, ledger.keep_writing]
         is_through = False
         try:
             await self._with(meanwhile, work)

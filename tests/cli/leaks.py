@@ -117,7 +117,7 @@ CASES: dict[str, Case] = {
     "cp": Case(("cp", "tree/", "s3://bucket/t/")),
     "sync": Case(("sync", "s3://bucket/", "back", "--manifest", "written")),
     "restore": Case(("restore", "s3://bucket/", "back")),
-    "verify": Case(("verify", "--manifest", "manifest"), prepare=manifest),
+    "verify": Case(("verify", "--manifest", "manifest", "--sealed"), prepare=manifest),
     "rekey": Case(("rekey", "s3://bucket/", "--to-key", "s3", "--report", "written")),
     "ls": Case(("ls", "s3://bucket/"), carries=False),
     "stat": Case(("stat", URI)),

@@ -109,7 +109,8 @@ def test_nothing_is_left_when_interrupted(site: Site, delay: float) -> None:
         time.sleep(delay)
         child.send_signal(signal.SIGINT)
         child.communicate(timeout=30)
-    assert child.returncode in (0, 130)  # it may have ended by then
+    # It may have ended by then, or be past all its work, where nobody minds a signal.
+    assert child.returncode in (0, 130, -signal.SIGINT)
     assert_clean(site)
 
 

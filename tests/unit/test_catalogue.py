@@ -77,6 +77,15 @@ def test_a_time_beyond_64_bits_is_not_known(catalogue: Catalogue) -> None:
     assert [row.mtime_ns for row in catalogue.known(SCOPE, "")] == [None, 2**63 - 1]
 
 
+def test_objects_are_looked_up_by_their_names(catalogue: Catalogue) -> None:
+    rows = [known(f"n{number:04}") for number in range(1200)]
+    catalogue.record(SCOPE, rows)
+    catalogue.record(OTHER, [known("n0000", etag="other"), known("x")])
+    assert catalogue.look_up(SCOPE, []) == []
+    assert catalogue.look_up(SCOPE, ["n0003", "x", "n000"]) == [rows[3]]
+    assert sorted(catalogue.look_up(SCOPE, [row.name for row in rows])) == rows
+
+
 def test_names_are_in_the_order_of_their_bytes(catalogue: Catalogue) -> None:
     found = ["a", "a\0", "a ", "a%", "a%b", "a_b", "a*", "a\\", "ab", "B", "é", "e\u0301", "\uffff",
              "\ue000", "🚢", TOP, TOP * 2, "a/b", "a//b", "'; --"]  # fmt: skip

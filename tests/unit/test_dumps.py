@@ -10,14 +10,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import keyring
+import keyring.backends.fail
+import keyring.errors
 import pytest
 from tests.dumps import dumped
 from tests.kit import OTHER_KEY, SECRET, assert_secret, fragments
 
 from sealift.errors import CustomerKeyError, SealiftError
 from sealift.key_command import run_key_command
-from sealift.key_files import keys_in, read_key_file
+from sealift.key_files import keys_in, read_key_file, write_key_file
+from sealift.keyring import HeldKey
 from sealift.keys import CustomerKey, Secret, gives_away
+from sealift.os_keyring import store_in_os_keyring
 from sealift.settings import read_settings
 from sealift.wire.http1 import request_head
 
@@ -47,6 +52,23 @@ def _run_command(content: str, then: str) -> Callable[[], object]:
     return run
 
 
+def _write(label: str) -> Callable[[], object]:
+    return lambda: write_key_file("missing/file", HeldKey(CustomerKey(SECRET), "", label))
+
+
+def _refused() -> None:
+    class Refusing(keyring.backends.fail.Keyring):
+        def set_password(self, service: str, username: str, password: str) -> None:
+            raise keyring.errors.PasswordSetError(password)
+
+    before = keyring.get_keyring()
+    keyring.set_keyring(Refusing())
+    try:
+        store_in_os_keyring(HeldKey(CustomerKey(SECRET), ""))
+    finally:
+        keyring.set_keyring(before)
+
+
 FAILURES: dict[str, Callable[[], object]] = {
     "a file with a byte too many": _read_key_file(SECRET + b"\n"),
     "a file of both": _read_key_file(TEXT.encode() + SECRET),
@@ -60,6 +82,12 @@ FAILURES: dict[str, Callable[[], object]] = {
     "a command with a typing error": _run_command(f"{TEXT[:-2]}!=", "exit 0"),
     "a command that fails": _run_command(TEXT, "exit 3"),
     "a command that does not end": _run_command(TEXT, "exec sleep 9"),
+    "a command that prints too much": _run_command(TEXT * 3000, "exit 0"),
+    "a file that is too long": _read_key_file(f"{NAME}={TEXT}\n".encode() * 2000),
+    "stdin with a typing error": lambda: keys_in(f"{TEXT[:-2]}!=".encode(), "stdin", "stdin"),
+    "a key that cannot be written": _write("x"),
+    "a key with a wrong label": _write("../x"),
+    "a keyring that refuses": _refused,
     ".env with a typing error": _read_env(f"{NAME}={TEXT[:-2]}!=\n".encode()),
     ".env with a longer key": _read_env(f"{NAME}={base64.b64encode(SECRET + b'x')!s}\n".encode()),
     ".env with another MD5": _read_env(

@@ -25,7 +25,7 @@ NAME, MD5_NAME = "SSE_CUSTOMER_KEY_BASE64", "SSE_CUSTOMER_KEY_MD5"
 
 
 def text_of(key: CustomerKey) -> str:
-    return dict(key.headers())["x-amz-server-side-encryption-customer-key"]
+    return "".join(dict(key.headers())["x-amz-server-side-encryption-customer-key"])
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from sealift.cli.key_app import key_app
 from sealift.cli.rekeying import Rekeying
 from sealift.cli.shared import Shared, SourceSide
 from sealift.cli.syncing import Syncing
-from sealift.cli.tree import Tree
+from sealift.cli.tree import Chosen, Tree
 from sealift.cli.typed import Command, with_options
 from sealift.plan import Naming
 
@@ -157,18 +157,48 @@ def sync(
     commands.sync(shared, src, dst, tree, syncing, side, allow_unsealed, tag_key_id)
 
 
-@app.command()
+@app.command(cls=Command)
 @with_options
 def verify(
     shared: Shared,
+    chosen: Chosen,
+    local: Annotated[
+        str | None, typer.Argument(help="Directory or file; left out: only the sealing of URI.")
+    ] = None,
+    uri: Annotated[
+        str | None, typer.Argument(help="s3://BUCKET/PREFIX, of a file s3://BUCKET/NAME.")
+    ] = None,
+    sealed: Annotated[
+        bool,
+        typer.Option("--sealed", help="Also that no object can be read without its customer key."),
+    ] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Read all objects, whatever checksums are stored.")
+    ] = False,
+    key: Annotated[
+        str | None,
+        typer.Option("--key", metavar="ID", help="The key that --sealed expects, at hand too."),
+    ] = None,
+    all_versions: Annotated[
+        bool,
+        typer.Option("--all-versions", help="Of URI --sealed alone: older versions, too."),
+    ] = False,
     manifest: Annotated[
-        str, typer.Option("--manifest", metavar="FILE", help="What sync --manifest wrote.")
-    ],
+        str | None,
+        typer.Option(
+            "--manifest", metavar="FILE", help="What sync --manifest wrote, in place of both sides."
+        ),
+    ] = None,
 ) -> None:
-    """Ask by HEAD whether the objects of a manifest are as they were; moves nothing."""
-    from sealift.cli import commands
+    """Prove that both sides have the same content, and how it is sealed; touches nothing.
 
-    commands.verify(shared, manifest)
+    Prints a report; exit code 0 says that all is as it should be.
+    """
+    from sealift.cli.verifying import verify
+    from sealift.findings import VerifyOptions
+
+    options = VerifyOptions(sealed, deep, key, all_versions)
+    verify(shared, local, uri, chosen, options, manifest=manifest)
 
 
 @app.command(cls=Command)

@@ -168,17 +168,6 @@ def sync(
     )
 
 
-def verify(shared: Shared, manifest: str) -> NoReturn:
-    """Ask whether the objects of a manifest are as they were."""
-    with usage_checked(shared) as settings:
-        pass
-
-    async def command(engine: Engine) -> None:
-        await engine.verify_manifest(manifest)
-
-    execute(shared, settings, command, heading=f"verify {manifest}")
-
-
 def rekey(shared: Shared, uri: str, to_key: str, rekeying: Rekeying) -> NoReturn:
     """Write objects anew in place, under another key."""
     with usage_checked(shared) as settings:

@@ -101,6 +101,7 @@ def execute(
     *,
     heading: str,
     answer: Sequence[str] = (),
+    answers_failure: bool = False,
     dry_run: bool = False,
     sealed: bool = True,
     source: SourceOptions | None = None,
@@ -111,9 +112,9 @@ def execute(
 ) -> NoReturn:
     """Run a transfer under a console; print the `answer` lines that it left; exit.
 
-    What `writes` to S3 needs a default key, if it is `sealed`; what only reads, any. With `keyring`
-    these keys are at hand, whatever is `sealed`. A dry run prints what would happen on stdout, and
-    has no bars.
+    Where objects failed the answer is printed only if it `answers_failure`. What `writes` to S3
+    needs a default key, if it is `sealed`; what only reads, any. With `keyring` these keys are at
+    hand, whatever is `sealed`. A dry run prints what would happen on stdout, and has no bars.
     """
     try:
         options = make_options(
@@ -142,13 +143,12 @@ def execute(
             run_engine(options, reporter, command)
     except SealiftError as error:
         fail(error)
-    if console.tally.failed_count:
-        raise SystemExit(EXIT_FAILED)
-    if not shared.json:
+    failed = console.tally.failed_count > 0
+    if not shared.json and (answers_failure or not failed):
         with printing():
             for line in answer:
                 print(escape(line))
-    raise SystemExit(0)
+    raise SystemExit(EXIT_FAILED if failed else 0)
 
 
 def answer_of(

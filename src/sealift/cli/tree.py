@@ -1,12 +1,12 @@
-"""The options of commands that move trees: what takes part, and what goes with it.
+"""The options of commands about trees: what takes part, and what goes with it when it moves.
 
-They are the fields of `Tree`, as those of every command are the fields of `shared.Shared`.
+They are the fields of `Chosen` and `Tree`, as those of every command are of `shared.Shared`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Tree:
+class Chosen:
     """Options as typed; None and False mean "not given".
 
     `given` has `include` and `exclude` in the order of the command line, once for each value:
@@ -35,25 +35,13 @@ class Tree:
         Literal["skip", "follow"],
         typer.Option(help="Skip symbolic links, or send what they lead to."),
     ] = "skip"
-    preserve: Annotated[
-        Literal["mode"] | None,
-        typer.Option(help="Keep the permissions of files in the metadata, and bring them back."),
-    ] = None
     markers: Annotated[
         bool, typer.Option("--markers", help="Move empty directories, as objects named DIR/.")
     ] = False
-    durability: Annotated[
-        Literal["none", "file", "dir"] | None,
-        typer.Option(
-            help="What is synced before a downloaded file counts as done: nothing, the file, its "
-            "directory too. (default: dir for restore, file for cp and sync)"
-        ),
-    ] = None
     given: Sequence[str] = ()
 
     def options(self) -> TreeOptions:
         """The same for the engine."""
-        from sealift.model import Durability
         from sealift.options import TreeOptions
 
         globs = {"include": iter(self.include or ()), "exclude": iter(self.exclude or ())}
@@ -62,7 +50,32 @@ class Tree:
                 (name == "include", next(globs[name])) for name in self.given if name in globs
             ),
             follow_links=self.links == "follow",
-            preserve_mode=self.preserve == "mode",
             markers=self.markers,
+        )
+
+
+@dataclass(frozen=True)
+class Tree(Chosen):
+    """The options of commands that move trees."""
+
+    preserve: Annotated[
+        Literal["mode"] | None,
+        typer.Option(help="Keep the permissions of files in the metadata, and bring them back."),
+    ] = None
+    durability: Annotated[
+        Literal["none", "file", "dir"] | None,
+        typer.Option(
+            help="What is synced before a downloaded file counts as done: nothing, the file, its "
+            "directory too. (default: dir for restore, file for cp and sync)"
+        ),
+    ] = None
+
+    def options(self) -> TreeOptions:
+        """The same for the engine."""
+        from sealift.model import Durability
+
+        return replace(
+            super().options(),
+            preserve_mode=self.preserve == "mode",
             durability=None if self.durability is None else Durability(self.durability),
         )

@@ -10,6 +10,7 @@ bytes, times in seconds. Readers must ignore events and fields they do not know.
          + "key_id": str if the run has several customer keys; "": under none
     {"event": "removed", "name": str}
     {"event": "failed", "name": str, "error": str, "hint": str, "cause": str | null, "type": str}
+                                           + "findings": [str] where an object was verified
         + "obstacle": "plain" | "missing_key" | "unknown_key" | "archived", "key_id": str | null
           if no customer key at hand opens the object
     {"event": "skipped", "name": str, "reason": str}
@@ -18,6 +19,7 @@ bytes, times in seconds. Readers must ignore events and fields they do not know.
     {"event": "retried", "name": str, "attempt": int, "delay": float, "error": str,
      "cause": str | null}
     {"event": "noted", "text": str}
+    {"event": "report", ...}                 the result of a verification, see docs/verify.md
     {"event": "summary", "version": 1, "status": "complete" | "failed" | "interrupted" | "stopped",
      "error": str, "heading": str, "key_id": str | null, "elapsed": float,
      "planned_count": int, "planned_size": int, "plan_complete": bool,
@@ -45,18 +47,34 @@ from typing import Any, ClassVar
 
 from sealift.console.screen import Console, drop_stdout
 from sealift.console.summary import Outcome
-from sealift.errors import ObjectError, SealiftError
-from sealift.events import Event, Failed, Finished, Noted, Removed, Retried, Skipped, Tally, Would
+from sealift.errors import ObjectError, SealiftError, VerifyError
+from sealift.events import (
+    Event,
+    Failed,
+    Finished,
+    Noted,
+    Removed,
+    Reported,
+    Retried,
+    Skipped,
+    Tally,
+    Would,
+)
 from sealift.model import UNSEALED
 
 VERSION = 1
+
+
+_KEPT = Failed | Finished | Noted | Removed | Reported | Retried | Skipped | Would
 
 
 class JsonConsole(Console):
     INTERVAL: ClassVar[float] = 0.1
 
     def _keeps(self, event: Event) -> bool:
-        return isinstance(event, Failed | Finished | Noted | Removed | Retried | Skipped | Would)
+        return isinstance(
+            event, Failed | Finished | Noted | Removed | Reported | Retried | Skipped | Would
+        )
 
     def _draw(self, events: list[Event]) -> None:
         self._write([found for event in events if (found := record(event))])
@@ -91,7 +109,7 @@ def record(event: Event) -> dict[str, Any] | None:
                 done["key_id"] = job.key_id
             return done | ({"note": note} if note else {})
         case Failed(name, error):
-            failed = {
+            failed: dict[str, Any] = {
                 "event": "failed",
                 "name": name,
                 "error": error.message,
@@ -99,6 +117,8 @@ def record(event: Event) -> dict[str, Any] | None:
                 "cause": _cause(error),
                 "type": type(error).__name__,
             }
+            if isinstance(error, VerifyError):
+                failed["findings"] = list(error.findings)
             return failed | _obstacle(error)
         case Removed(name):
             return {"event": "removed", "name": name}
@@ -117,6 +137,8 @@ def record(event: Event) -> dict[str, Any] | None:
             }
         case Noted(text):
             return {"event": "noted", "text": text}
+        case Reported(report):
+            return {"event": "report", **report}
     return None
 
 

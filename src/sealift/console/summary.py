@@ -105,7 +105,7 @@ def rows(tally: Tally, outcome: Outcome) -> list[tuple[str, str]]:
     table.append(("time", took))
     if tally.retry_count:
         table.append(("retries", f"{tally.retry_count:,}"))
-    if done:
+    if done and not (tally.verifies and not tally.checked_count):
         agreed = f"{tally.checked_count:,} of {done:,} against a stored checksum"
         table.append(("verified", agreed))
     table += _keys(tally, outcome)

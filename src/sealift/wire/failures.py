@@ -5,29 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sealift.errors import ReplyError
-from sealift.keys import COPY_SOURCE_PREFIX, KEY_MD5_HEADER, Secret, gives_away
+from sealift.keys import COPY_SOURCE_PREFIX, KEY_HEADER, KEY_MD5_HEADER, Secret, gives_away
 from sealift.replies import parse_error_body, reply_error
 from sealift.wire.receiving import Reply
 
 READS = frozenset({"GetObject", "HeadObject"})
 _SAID_BACK = "(not shown: the server says the customer key)"
-_KEY_MD5_HEADERS = {KEY_MD5_HEADER, COPY_SOURCE_PREFIX + KEY_MD5_HEADER.removeprefix("x-amz-")}
+_KEY_HEADERS, _KEY_MD5_HEADERS = (
+    frozenset({name, COPY_SOURCE_PREFIX + name.removeprefix("x-amz-")})
+    for name in (KEY_HEADER, KEY_MD5_HEADER)
+)
 
 
 def error_of(operation: str, reply: Reply, sent: Mapping[str, str]) -> ReplyError:
-    """The error that a reply to the headers `sent` tells, without secrets that it says back."""
-    secrets = [value for value in sent.values() if isinstance(value, Secret)]
+    """The error that a reply to the headers `sent` tells, without keys that it says back."""
+    code, text = parse_error_body(reply.error_body or b"")
+    headers = {key.decode(): value.decode("latin-1") for key, value in reply.head.headers.items()}
+    keys = [Secret("".join((sent[name],))) for name in _KEY_HEADERS if name in sent]
 
-    def harmless(text: str) -> str:
-        return _SAID_BACK if any(gives_away(text, secret) for secret in secrets) else text
+    def tells(text: str) -> bool:
+        return any(gives_away(text, key) for key in keys)
 
-    head = reply.head
-    code, text = map(harmless, parse_error_body(reply.error_body or b""))
-    headers = {
-        key.decode(): harmless(value.decode("latin-1")) for key, value in head.headers.items()
-    }
+    if tells("\n".join((code, text, *headers.values()))):
+        code, text = (_SAID_BACK if tells(each) else each for each in (code, text))
+        headers = {name: value for name, value in headers.items() if not tells(value)}
     sealed = not _KEY_MD5_HEADERS.isdisjoint(sent)
-    return reply_error(operation, head.status, code, text, headers, sealed=sealed)
+    return reply_error(operation, reply.head.status, code, text, headers, sealed=sealed)
 
 
 def not_sealed_message(operation: str) -> str:

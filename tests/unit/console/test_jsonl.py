@@ -8,11 +8,19 @@ from typing import Any
 import pytest
 
 from sealift.console import open_console
-from sealift.errors import Cause, CustomerKeyError, Interrupted, NetworkError
+from sealift.errors import (
+    Cause,
+    CustomerKeyError,
+    Interrupted,
+    NetworkError,
+    ObjectError,
+    Obstacle,
+)
 from sealift.events import (
     Failed,
     Finished,
     Noted,
+    OlderKey,
     Planned,
     RemovalPlanned,
     Removed,
@@ -108,3 +116,22 @@ def test_a_reader_that_leaves_does_not_end_the_run(monkeypatch: pytest.MonkeyPat
             for _ in range(1000):
                 console.emit(Noted("x"))
     assert console.tally.failed_count == 0
+
+
+def test_keys_and_obstacles(
+    make_job: Callable[..., Job], capfd: pytest.CaptureFixture[str]
+) -> None:
+    ours, plain, error = make_job("a", 1), make_job("b", 1), ObjectError("no")
+    ours.key_id, plain.key_id = "aa", ""
+    error.obstacle, error.key_id = Obstacle.MISSING_KEY, "cc"
+    with open_console(quiet=True, json=True, progress=True, key_id="k") as console:
+        console.emit(OlderKey(ours))
+        console.emit(Finished(ours, checked=True))
+        console.emit(Finished(plain, checked=True))
+        console.emit(Failed("n", error))
+    done, unsealed, failed, summary = parsed(capfd)
+    assert (done["key_id"], unsealed["key_id"]) == ("aa", "")
+    assert (failed["obstacle"], failed["key_id"]) == ("missing_key", "cc")
+    assert summary["keys"] == {"aa": 1}
+    assert (summary["unsealed_count"], summary["older_key_count"]) == (1, 1)
+    assert (summary["obstacles"], summary["missing_keys"]) == ({"missing_key": 1}, {"cc": 1})

@@ -7,10 +7,11 @@ from rich.console import Console as RichConsole
 
 from sealift.console.summary import Outcome, Status, is_empty, lines
 from sealift.console.table import table
-from sealift.errors import LocalFileError, NetworkError
+from sealift.errors import LocalFileError, NetworkError, ObjectError, Obstacle
 from sealift.events import (
     Failed,
     Finished,
+    OlderKey,
     PlanComplete,
     Planned,
     RemovalPlanned,
@@ -116,3 +117,54 @@ def test_a_run_may_move_and_remove(make_job: Callable[..., Job]) -> None:
     text = lines(tally, Outcome(Status.INTERRUPTED, 1.0))
     assert text[1:3] == ["  moved     4 objects, 4.0 MiB", "  removed   1 object"]
     assert "  not done  7 objects" in text
+
+
+def test_keys_and_what_none_of_them_opens(make_job: Callable[..., Job]) -> None:
+    tally = Tally()
+    for key_id, number in {"aa": 1200, "bb": 3, "": 2}.items():
+        for _ in range(number):
+            job = make_job("x", 1)
+            job.key_id = key_id
+            if key_id == "bb":
+                tally.emit(OlderKey(job))
+            tally.emit(Finished(job, checked=True))
+    found = [(Obstacle.MISSING_KEY, "cc"), (Obstacle.MISSING_KEY, "c\x1b"), (Obstacle.PLAIN, None)]
+    for obstacle, missing in [*found, found[0]]:
+        error = ObjectError("no")
+        error.obstacle, error.key_id = obstacle, missing
+        tally.emit(Failed("y", error))
+
+    assert lines(tally, Outcome(Status.FAILED, 0.0, "h", "aa"))[-11:] == [
+        "h: 4 objects failed",
+        "  moved     1,205 objects, 1.2 KiB",
+        "  failed    4",
+        r"            3 under a customer key that is not at hand: cc (2), c\x1b (1)",
+        "            1 under no customer key (plain)",
+        "  time      0.0 s",
+        "  verified  1,205 of 1,205 against a stored checksum",
+        "  key ids   aa: 1,200 objects",
+        "            bb: 3 objects",
+        "  plain     2 objects, under no customer key",
+        "  older key 3 objects",
+    ]
+
+
+def test_a_run_under_one_key_names_it_alone(make_job: Callable[..., Job]) -> None:
+    tally = Tally()
+    tally.emit(Finished(make_job("x", 1), checked=True))
+    assert lines(tally, Outcome(Status.COMPLETE, 0.0, "h", "aa"))[-1] == "  key id    aa"
+    job = make_job("x", 1)
+    job.key_id = "bb"
+    tally.emit(Finished(job, checked=True))
+    two = lines(tally, Outcome(Status.COMPLETE, 0.0, "h", "aa"))[-2:]
+    assert two == ["  key ids   aa: 1 object", "            bb: 1 object"]
+
+
+def test_many_keys_are_counted(make_job: Callable[..., Job]) -> None:
+    tally = Tally()
+    for number in range(15):
+        job = make_job("x", 1)
+        job.key_id = f"{number:02}"
+        tally.emit(Finished(job, checked=True))
+    shown = lines(tally, Outcome(Status.COMPLETE, 0.0, "h", None))
+    assert shown[-1] == "            and 5 more"
