@@ -11,6 +11,7 @@ import typer
 
 from sealift import __version__
 from sealift.cli.key_app import key_app
+from sealift.cli.measuring import Measuring
 from sealift.cli.rekeying import Rekeying
 from sealift.cli.shared import Shared, SourceSide
 from sealift.cli.syncing import Syncing
@@ -338,6 +339,26 @@ def clean(
     from sealift.cli import commands
 
     commands.clean(shared, run, older_than)
+
+
+@app.command()
+@with_options
+def bench(
+    shared: Shared,
+    measuring: Measuring,
+    uri: Annotated[
+        str | None,
+        typer.Argument(help="s3://BUCKET/PREFIX. (default: BUCKET_NAME, else one started here)"),
+    ] = None,
+) -> None:
+    """Measure an endpoint, up and down, and recommend settings; what it stores it removes.
+
+    Object sizes, part sizes and requests in flight are tried in turn, for two minutes or so. The
+    data is made in memory: what is measured is what cp gets without the disk.
+    """
+    from sealift.cli.bench import run_bench
+
+    run_bench(shared, uri, measuring)
 
 
 @app.command()

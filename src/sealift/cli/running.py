@@ -22,6 +22,7 @@ import anyio
 
 from sealift.cli.quick import aim
 from sealift.cli.shared import SAME_SIDE, Shared, SourceSide
+from sealift.config import Transfer
 from sealift.console import open_console
 from sealift.console.log import LogReporter
 from sealift.console.screen import drop_stdout
@@ -47,6 +48,8 @@ from sealift.settings import Settings, read_customer_key, read_settings
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+
+GO_ON = "run the same command again to go on"
 
 T = TypeVar("T")
 Command = Callable[[Engine], Awaitable[None]]
@@ -226,12 +229,15 @@ def make_options(
     keyring: Keyring | None = None,
 ) -> Options:
     """The engine's options from flags and settings. Raises UsageError."""
+    # Commands that need no key transfer nothing: sealift.toml need not be read for them.
+    transfer = settings.keys.config.transfer if sealed else Transfer()
     encryption = None
-    if not _seals(shared):
+    if not seals(shared):
         encryption, sealed = parse_sse(shared.sse or ""), False
     if tag_key_id and not sealed:
         raise UsageError("--tag-key-id is for objects under a customer key", hint="leave it out")
     any_key = sealed and not writes and len(settings.keyring)
+    part_size = parse_size(shared.part_size) if shared.part_size else transfer.part_size
     return Options(
         customer_key=(settings.customer_key if any_key else settings.require_customer_key())
         if sealed
@@ -240,8 +246,8 @@ def make_options(
         region=shared.region,
         endpoint_url=shared.endpoint_url,
         ca_bundle=shared.ca_bundle,
-        concurrency=shared.concurrency,
-        part_size=parse_size(shared.part_size) if shared.part_size else DEFAULT_PART_SIZE,
+        concurrency=transfer.concurrency if shared.concurrency is None else shared.concurrency,
+        part_size=DEFAULT_PART_SIZE if part_size is None else part_size,
         memory=parse_size(shared.memory) if shared.memory else DEFAULT_MEMORY,
         max_bandwidth=parse_size(shared.max_bandwidth) if shared.max_bandwidth else None,
         source=source,
@@ -261,7 +267,7 @@ def source_options(
 
     None when it is all the same; `across` says that both sides are in S3. Raises UsageError.
     """
-    differs = across and settings.customer_key is not None and not _seals(shared)
+    differs = across and settings.customer_key is not None and not seals(shared)
     if side == SAME_SIDE and not differs:
         return None
     is_sealed = side.source_sse in (None, CUSTOMER)
@@ -273,7 +279,7 @@ def source_options(
     customer_key = settings.customer_key if is_sealed else None
     if side.source_key_file is not None:
         customer_key = read_customer_key(side.source_key_file)
-    elif is_sealed and (side.source_sse is not None or _seals(shared)):
+    elif is_sealed and (side.source_sse is not None or seals(shared)):
         customer_key = settings.require_customer_key()
     return SourceOptions(
         customer_key=customer_key,
@@ -284,7 +290,7 @@ def source_options(
     )
 
 
-def _seals(shared: Shared) -> bool:
+def seals(shared: Shared) -> bool:
     """Whether objects are under a customer key."""
     return shared.sse in (None, CUSTOMER)
 
@@ -294,22 +300,28 @@ def run_engine(options: Options, reporter: Reporter | None, command: Command) ->
 
     async def work() -> None:
         async with Engine(options, reporter) as engine:
-            gc.freeze()  # what was imported, perhaps botocore, stays
-            # Transfers leave no cycles behind: looking every 700 objects is 5 % of a small one.
-            gc.set_threshold(50_000)
-            gc.enable()
+            collect_seldom()
             await command(engine)
 
     run_loop(work)
 
 
-def run_loop(work: Callable[[], Awaitable[None]]) -> None:
-    """Run `work` on a loop of its own, interruptible. Raises SealiftError."""
+def collect_seldom() -> None:
+    """Turn the garbage collection on again that `main` has turned off, now that all is loaded."""
+    gc.freeze()  # what was imported, perhaps botocore, stays
+    # Transfers leave no cycles behind: looking every 700 objects is 5 % of a small one.
+    gc.set_threshold(50_000)
+    gc.enable()
+
+
+def run_loop(work: Callable[[], Awaitable[None]], *, hint: str = GO_ON) -> None:
+    """Run `work` on a loop of its own; `hint` is for who interrupts it. Raises SealiftError."""
     use_uvloop = importlib.util.find_spec("uvloop") is not None
-    anyio.run(_interruptible, work, backend="asyncio", backend_options={"use_uvloop": use_uvloop})
+    options = {"use_uvloop": use_uvloop}
+    anyio.run(_interruptible, work, hint, backend="asyncio", backend_options=options)
 
 
-async def _interruptible(work: Callable[[], Awaitable[None]]) -> None:
+async def _interruptible(work: Callable[[], Awaitable[None]], hint: str) -> None:
     """Run `work`; the first SIGINT or SIGTERM cancels it cleanly, the second ends the process."""
     asyncio.get_running_loop().set_exception_handler(_log_loop_error)
     interrupted = False
@@ -333,7 +345,7 @@ async def _interruptible(work: Callable[[], Awaitable[None]]) -> None:
                 failure = error
         group.cancel_scope.cancel()
     if interrupted:
-        raise Interrupted("interrupted", hint="run the same command again to go on")
+        raise Interrupted("interrupted", hint=hint)
     if failure is not None:
         raise failure
 
