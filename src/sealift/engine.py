@@ -212,7 +212,7 @@ class Engine:
     async def rekey(
         self, source: Location, options: RekeyOptions, tree: TreeOptions = WHOLE_TREE
     ) -> None:
-        """Write an object, or all below a prefix, anew in place under another key; see `rekey.seals`."""
+        """Write an object, or all below a prefix, anew in place under another key."""
         from sealift.rekey.prefix import Rekey
 
         rekey = Rekey(
