@@ -8,11 +8,14 @@ import io
 import sys
 import traceback
 from collections.abc import Iterator
-from types import FrameType, TracebackType
+from types import BuiltinFunctionType, FrameType, FunctionType, ModuleType, TracebackType
 from typing import Any
 
 import rich.console
 import rich.traceback
+
+_CONTAINERS = (list, tuple, set, frozenset)
+_TOLD_BY_NAME = (type, ModuleType, FunctionType, BuiltinFunctionType)
 
 
 def dumped(error: BaseException) -> str:
@@ -41,10 +44,10 @@ def dump_all() -> str:
         if inspect.iscoroutine(each) and each.cr_frame is not None:
             shown += _variables(each.cr_frame)
         elif isinstance(each, dict):
-            shown += [_safe_repr(part) for pair in list(each.items()) for part in pair]
-        elif isinstance(each, (list, tuple, set, frozenset)):
-            shown += [_safe_repr(part) for part in list(each)]
-        else:
+            shown += [_part_repr(part) for pair in list(each.items()) for part in pair]
+        elif isinstance(each, _CONTAINERS):
+            shown += [_part_repr(part) for part in list(each)]
+        elif not isinstance(each, _TOLD_BY_NAME):
             shown.append(_safe_repr(each))
     for frame in sys._current_frames().values():
         shown += [text for each in _outwards(frame) for text in _variables(each)]
@@ -105,6 +108,15 @@ def _attributes(value: Any) -> list[tuple[str, Any]]:
             if hasattr(value, name):
                 found[name] = getattr(value, name)
     return list(found.items())
+
+
+def _part_repr(part: Any) -> str:
+    """Of a part of a container; another container in the collector's books has its own turn."""
+    if isinstance(part, _TOLD_BY_NAME) or (
+        isinstance(part, (dict, *_CONTAINERS)) and gc.is_tracked(part)
+    ):
+        return ""
+    return _safe_repr(part)
 
 
 def _safe_repr(value: Any) -> str:

@@ -267,6 +267,7 @@ def fragments(raw: bytes) -> tuple[tuple[str, bytes], ...]:
 def assert_secret(shown: str | bytes, key: bytes = SECRET) -> None:
     """No eight bytes of a key, in any form, are in what was shown, nor a profile's secret key."""
     data = shown.encode("utf-8", "surrogateescape") if isinstance(shown, str) else shown
+    data = data.replace(bytes(64), b"")  # the bulk of large files: it holds nothing to find
     leaked = {name for name, piece in fragments(key) if piece in data}
     assert not leaked, f"the customer key was shown: {leaked}"
     assert b"SECRET-KEY-OF-THE-PROFILE" not in data

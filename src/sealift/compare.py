@@ -83,7 +83,7 @@ def compare_file(
         return Verdict.SAME
     if method is not Method.TIMES:
         return Verdict.ASK
-    if known is not None and known.mtime_ns is None and _object_half(known, found):
+    if known is not None and known.mtime_ns is None and is_of(known, found):
         return Verdict.ASK
     if known is not None or file.mtime_ns > found.modified * _NANO:
         return Verdict.DIFFERENT
@@ -94,7 +94,7 @@ def compare_file(
 
 def is_as_recorded(size: int, mtime_ns: int, found: RemoteObject, known: Known) -> bool:
     """Whether both halves of an entry hold: a file of this size and mtime is the listed object."""
-    return known.mtime_ns == mtime_ns and known.size == size and _object_half(known, found)
+    return known.mtime_ns == mtime_ns and known.size == size and is_of(known, found)
 
 
 def compare_objects(
@@ -110,7 +110,7 @@ def compare_objects(
         return Verdict.SAME
     if method is not Method.TIMES:
         return Verdict.ASK
-    if known is not None and not _object_half(known, found):
+    if known is not None and not is_of(known, found):
         return Verdict.DIFFERENT
     return Verdict.DIFFERENT if source.modified >= found.modified else Verdict.SAME
 
@@ -120,13 +120,14 @@ def is_sealed_otherwise(known: Known | None, found: RemoteObject, key_id: str | 
 
     Then it is different from all that could be sent: a restore under the key of today would fail.
     """
-    return known is not None and known.key_id != key_id and _object_half(known, found)
+    return known is not None and known.key_id != key_id and is_of(known, found)
 
 
 def known_crc(known: Known | None, found: RemoteObject) -> int | None:
     """The CRC64NVME of the listed object, where its entry holds and has one."""
-    return known.crc if known is not None and _object_half(known, found) else None
+    return known.crc if known is not None and is_of(known, found) else None
 
 
-def _object_half(known: Known, found: RemoteObject) -> bool:
+def is_of(known: Known, found: RemoteObject) -> bool:
+    """Whether an entry's object half holds."""
     return known.etag == bare_etag(found.etag) and known.size == found.size

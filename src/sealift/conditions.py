@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from sealift.errors import ObjectError, OvertakenError, ReplyError
+from sealift.errors import NotSealedError, ObjectError, OvertakenError, ReplyError
 from sealift.model import ABSENT, Job, bare_etag
 from sealift.retry import Retrier
 from sealift.wire.bucket import BucketClient
@@ -116,7 +116,7 @@ class Conditions:
         name = job.location.name
         try:
             head = await self._retrier.run(name, self._objects.head_object, name)
-        except ReplyError:  # there is none, or it is sealed with another key
+        except (ReplyError, NotSealedError):  # there is none, or it is sealed otherwise
             raise overtaken(job) from None
         is_same = job.crc is not None and (head.size, head.facts.crc) == (job.size, job.crc)
         if not is_same or job.mtime_ns not in (None, head.facts.mtime_ns):

@@ -1,4 +1,4 @@
-"""What `sealift.toml` says: which key seals what, and the program that gives keys.
+"""What `sealift.toml` says: which key seals what, the program that gives keys, how to transfer.
 
     default-key = "3f1c0a9b8d7e6f50"
     key-command = "pass show sealift"     # in the user's own file only
@@ -6,6 +6,10 @@
     [[key]]
     prefix = "s3://bucket/finance/"
     id = "90ab12cd34ef5678"
+
+    [transfer]                            # what -j and --part-size are by default
+    concurrency = 64
+    part-size = "16MiB"
 
 `./sealift.toml` is read, else the one in the user's configuration directory. What lies in a
 directory of data may say which key is used there, never which program is run.
@@ -21,11 +25,18 @@ from typing import Any, NamedTuple
 
 from sealift.errors import SettingsError, UsageError
 from sealift.keyring import Rule
-from sealift.model import Location
+from sealift.model import Location, parse_size
 from sealift.state import config_directory
 
 FILE_NAME = "sealift.toml"
 _KEY_ID = re.compile("[0-9a-f]{16}")
+
+
+class Transfer(NamedTuple):
+    """Settings that flags go before; `part_size` in bytes, None: as without them."""
+
+    concurrency: int | None = None
+    part_size: int | None = None
 
 
 class Config(NamedTuple):
@@ -35,6 +46,7 @@ class Config(NamedTuple):
     default_key: str | None = None
     key_command: str | None = None
     rules: tuple[Rule, ...] = ()
+    transfer: Transfer = Transfer()
 
 
 def read_config(path: str | None) -> Config:
@@ -69,6 +81,7 @@ def parse_config(text: str, source: str) -> Config:
         default_key=found.get("default-key"),
         key_command=found.get("key-command"),
         rules=found.get("key", ()),
+        transfer=found.get("transfer", Transfer()),
     )
 
 
@@ -150,6 +163,22 @@ def _rules(value: object, source: str) -> tuple[Rule, ...]:
     return tuple(rules.values())
 
 
+def _transfer(value: object, source: str) -> Transfer:
+    where = f"{source}: [transfer]"
+    if not isinstance(value, dict):
+        raise SettingsError(f"{source}: transfer is no table", hint="write [transfer]")
+    _only(value, ("concurrency", "part-size"), where)
+    concurrency, part_size = value.get("concurrency"), value.get("part-size")
+    if concurrency is not None and (type(concurrency) is not int or concurrency < 1):
+        raise SettingsError(f"{where}: concurrency is no number above 0", hint="write 64")
+    if part_size is not None:
+        try:
+            part_size = parse_size(_text(part_size, f"{where}: part-size"))
+        except UsageError as error:
+            raise SettingsError(f"{where}: {error.message}", hint=error.hint) from None
+    return Transfer(concurrency, part_size)
+
+
 def _only(table: dict[str, Any], known: object, where: str) -> None:
     names = list(known)  # type: ignore[call-overload]
     unknown = [name for name in table if name not in names]
@@ -163,4 +192,5 @@ _FIELDS: dict[str, Callable[[object, str], Any]] = {
     "default-key": lambda value, source: _key_id(value, f"{source}: default-key"),
     "key-command": lambda value, source: _text(value, f"{source}: key-command"),
     "key": _rules,
+    "transfer": _transfer,
 }

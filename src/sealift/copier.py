@@ -20,6 +20,7 @@ import anyio
 from sealift.checksums import Digest
 from sealift.completion import Multipart
 from sealift.conditions import Conditions, is_refusal, overtaken
+from sealift.describing import Described
 from sealift.errors import (
     IntegrityError,
     NotSealedError,
@@ -49,7 +50,7 @@ from sealift.tagging import Tagging, tags_of_copy
 from sealift.unsealed import remove_unsealed
 from sealift.wire.bucket import BucketClient, HeadFacts
 from sealift.wire.heads import carried_headers
-from sealift.wire.operations import Stored
+from sealift.wire.operations import Headers, Stored
 from sealift.wire.tagging import tagging_header
 
 MAX_COPY_OBJECT_SIZE = 5 * GiB
@@ -150,6 +151,22 @@ class Copier:
             else:
                 settle(job, checked)
 
+    async def copy_by(self, way: Way, job: Job, head: HeadFacts, described: Described) -> bool:
+        """Copy the version `head` of the object of `job` in this one way, described so.
+
+        Whoever calls sees to the tags. Returns whether a checksum of every byte was compared.
+        Raises ObjectError.
+        """
+        job.moved, job.size = 0, head.size
+        match way:
+            case Way.OBJECT:
+                await self._copy_object(job, head, described)
+            case Way.PARTS:
+                await self._copy_parts(job, head, described)
+            case Way.STREAM:
+                return await self._stream(job, head, described)
+        return False
+
     async def _recall_refused(self) -> None:
         """Leave out what the server is known to refuse; all workers wait for that."""
         async with self._recalling:
@@ -199,7 +216,9 @@ class Copier:
         name = _source(job).name
         return await self._source.retrier.run(name, self._source.client(job).head_object, name)
 
-    async def _tags(self, job: Job) -> dict[str, str] | None:
+    async def _tags(self, job: Job, described: Described | None) -> dict[str, str] | None:
+        if described is not None:
+            return None
         side = self._source
         return await tags_of_copy(self._objects, side.objects, side.retrier, _source(job))
 
@@ -209,20 +228,28 @@ class Copier:
 
     # On the server
 
-    async def _copy_object(self, job: Job) -> None:
+    async def _copy_object(
+        self, job: Job, head: HeadFacts | None = None, described: Described | None = None
+    ) -> None:
         location = job.location
+        headers = dict(self._conditions.headers(job) or {})
+        if head is not None:
+            headers |= {"x-amz-copy-source-if-match": head.etag}
         if self._conditions.if_absent:  # not every server looks at the condition of a copy
             await self._conditions.check(job)
         source = self._source.client(job)
-        tags = await self._tags(job)
+        tags = retagged = await self._tags(job, described)
+        if described is not None:
+            headers |= described.kept
+            retagged = described.tags if described.is_retagged else None
         try:
             job.etag = await self._retrier.run(
                 location.name, self._objects.copy_object,
-                location.name, source, _source(job), self._conditions.headers(job),
-                tags,
+                location.name, source, _source(job), headers, retagged,
             )  # fmt: skip
         except NotSealedError as error:
-            if not self._is_in_place(job):  # else the source would go; it is as plain as it was
+            error.stays = self._is_in_place(job)  # it is all there is, as plain as it was or not
+            if not error.stays:
                 await remove_unsealed(self._objects, self._retrier, location, error)
             raise
         except ReplyError as error:
@@ -233,12 +260,15 @@ class Copier:
         job.moved = job.size
         self._note_done()
 
-    async def _copy_parts(self, job: Job) -> None:
-        head = await self._head(job)
+    async def _copy_parts(
+        self, job: Job, head: HeadFacts | None = None, described: Described | None = None
+    ) -> None:
+        head = head or await self._head(job)
         job.size = head.size
         part_size = part_size_for(job.size, COPIED_PART_SIZE)
-        tags = await self._tags(job)
-        upload = await self._create(job, head, part_size, tags, whole_crc=False)
+        tags = await self._tags(job, described)
+        carried = _carried(head, tags, described)
+        upload = await self._create(job, head, part_size, carried, whole_crc=False)
         async with self._multiparts.aborted_on_failure(upload):
             await self._spread(
                 cut_parts(job.size, part_size),
@@ -262,14 +292,13 @@ class Copier:
         job: Job,
         head: HeadFacts,
         part_size: int,
-        tags: dict[str, str] | None,
+        carried: Headers,
         *,
         whole_crc: bool,
     ) -> Multipart:
         origin = Origin(str(_source(job)), None, part_size)
         await self._multiparts.resume(job, origin)
         facts = FileFacts(None, head.facts.crc)
-        carried = head.carried | tagging_header(tags or {})
         upload = await self._multiparts.create(
             job, origin, None, facts, carried, whole_crc=whole_crc
         )
@@ -278,20 +307,25 @@ class Copier:
 
     # Streamed
 
-    async def _stream(self, job: Job) -> bool:
+    async def _stream(
+        self, job: Job, head: HeadFacts | None = None, described: Described | None = None
+    ) -> bool:
         if job.size > self._part_size:
-            return await self._stream_parts(job)
+            return await self._stream_parts(job, head, described)
         async with self._memory.buffer(job.size) as room:
             received = await self._source.retrier.run(
                 _source(job).name, self._source.client(job).get_object,
-                _source(job).name, room, None, None, None,
+                _source(job).name, room, None, None if head is None else head.etag, None,
             )  # fmt: skip
             if received.size != job.size:
                 raise ObjectChangedError("the object is shorter than planned: it was replaced")
             digest = Digest(room, with_md5=not self._checks_crc)
             received.facts.check(digest.crc)
-            tags = await self._tags(job)
-            carried = carried_headers(received.head) | tagging_header(tags or {})
+            tags = await self._tags(job, described)
+            if described is None:
+                carried = carried_headers(received.head) | tagging_header(tags or {})
+            else:
+                carried = described.carried
             await self._put(job, room, digest, carried)
         await self._ensure_tags("PutObject", job, tags)
         self._note_done()
@@ -321,12 +355,15 @@ class Copier:
         job.etag, job.version_id = stored.etag, stored.version_id
         self._checks_crc = self._checks_crc or stored.checked
 
-    async def _stream_parts(self, job: Job) -> bool:
-        head = await self._head(job)
+    async def _stream_parts(
+        self, job: Job, head: HeadFacts | None, described: Described | None
+    ) -> bool:
+        head = head or await self._head(job)
         job.size = head.size
         part_size = part_size_for(job.size, self._part_size)
-        tags = await self._tags(job)
-        upload = await self._create(job, head, part_size, tags, whole_crc=True)
+        tags = await self._tags(job, described)
+        carried = _carried(head, tags, described)
+        upload = await self._create(job, head, part_size, carried, whole_crc=True)
         async with self._multiparts.aborted_on_failure(upload):
             await self._spread(
                 cut_parts(job.size, part_size),
@@ -353,6 +390,13 @@ class Copier:
         self._checks_crc = self._checks_crc or stored.checked
         part_done = PartDone(part.number, span.size, stored.etag, digest.crc)
         self._multiparts.add_part(upload, part_done)
+
+
+def _carried(head: HeadFacts, tags: dict[str, str] | None, described: Described | None) -> Headers:
+    """What begins a multipart upload of the version `head`."""
+    if described is not None:
+        return described.for_parts()
+    return head.carried | tagging_header(tags or {})
 
 
 def _source(job: Job) -> Location:

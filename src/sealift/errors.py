@@ -202,12 +202,14 @@ class NotSealedError(IntegrityError):
     """The reply does not say that what was asked for was done to encrypt the bytes, so that they
     may be stored or served as plaintext.
 
-    `version_id` is the version that a versioned bucket holds of them, `stored` how they are stored.
+    `version_id` is the version that a versioned bucket holds of them, `stored` how they are stored;
+    `stays` says that they are all there is, in the place of their own source.
     """
 
     cause = Cause.PERMANENT
     version_id: str | None = None
     stored: str = "UNENCRYPTED"
+    stays: bool = False
 
 
 class ObjectChangedError(ObjectError):

@@ -33,6 +33,11 @@ class Verifying:
 
 
 @dataclass(slots=True)
+class Rekeying:
+    """What is done is that objects come under another key."""
+
+
+@dataclass(slots=True)
 class Started:
     job: Job
 
@@ -89,7 +94,7 @@ class Unchanged:
 
 @dataclass(slots=True)
 class Would:
-    """A dry run would do this: `act` is `upload`, `download`, `copy` or `remove`.
+    """A dry run would do this: `act` is `upload`, `download`, `copy`, `remove` or `rekey`.
 
     `name` is the file or the URI that it is done to, `to` where that goes, if anywhere.
     """
@@ -136,6 +141,7 @@ Event = (
     Planned
     | PlanComplete
     | Verifying
+    | Rekeying
     | Started
     | Finished
     | Failed
@@ -177,6 +183,7 @@ class Tally:
     planned_size: int = 0
     plan_complete: bool = False
     verifies: bool = False
+    rekeys: bool = False
     done_count: int = 0
     done_size: int = 0
     checked_count: int = 0
@@ -220,6 +227,8 @@ class Tally:
                 self.plan_complete = True
             case Verifying():
                 self.verifies = True
+            case Rekeying():
+                self.rekeys = True
             case Failed(_, error, failed):
                 if failed is not None:
                     self.active.pop(id(failed), None)

@@ -202,6 +202,10 @@ class Ledger:
         tokens = {run.token for run in self._left.runs if run.root == self.run.root}
         return tokens, {found[-1].temporary for found in self._left.downloads.values()}
 
+    def dead_tokens(self) -> frozenset[str]:
+        """The tokens of dead runs on the same bucket."""
+        return frozenset(run.token for run in self._left.runs) if self._left else frozenset()
+
     def gap_since(self) -> float | None:
         """When dead runs began to write below this run's root, or, without one, to the bucket.
 

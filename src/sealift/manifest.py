@@ -13,7 +13,8 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple, TextIO
 
 from sealift.checksums import crc64, decode, encode
@@ -31,13 +32,15 @@ class Line(NamedTuple):
     version_id: str | None
 
 
-class Manifest:
-    """Writes a manifest; end it by `commit`, else by `discard`. UsageError when it cannot begin.
+class RecordFile:
+    """Writes one JSON object a line; end it by `commit`, else by `discard`.
 
-    Until then it is a file of another name in the same directory.
+    Until then it is a file of another name in the same directory. UsageError when it cannot begin.
+    Any thread may write.
     """
 
     def __init__(self, path: str) -> None:
+        self._writing = threading.Lock()
         self._path = os.path.realpath(path)
         self._directory = os.path.dirname(self._path)
         # Of the form that walks pass over: the directory may be one that takes part. Always the
@@ -46,7 +49,7 @@ class Manifest:
         name = f"{TEMPORARY_PREFIX}{token}-0{TEMPORARY_SUFFIX}"
         self._temporary = os.path.join(self._directory, name)
         if os.path.lexists(self._path) and not os.path.isfile(self._path):
-            raise UsageError(f"{path} is no file", hint="give another name for the manifest")
+            raise UsageError(f"{path} is no file", hint="give another name")
         try:
             self._file = _open_alone(self._temporary)
         except BlockingIOError:
@@ -54,18 +57,12 @@ class Manifest:
         except OSError as reason:
             raise UsageError(LocalFileError("write", path, reason).message) from None
 
-    def add(self, line: Line) -> None:
+    def write(self, record: Mapping[str, object]) -> None:
         """Write one line. LocalFileError."""
-        record = {
-            "bucket": line.location.bucket,
-            "name": line.location.name,
-            "size": line.size,
-            "crc64nvme": None if line.crc is None else encode(line.crc),
-            "key_id": line.key_id,
-            "version_id": line.version_id,
-        }
+        line = json.dumps(record) + "\n"
         try:
-            self._file.write(json.dumps(record) + "\n")
+            with self._writing:
+                self._file.write(line)
         except OSError as reason:
             raise LocalFileError("write", self._path, reason) from None
 
@@ -86,6 +83,23 @@ class Manifest:
             os.unlink(self._temporary)
         with contextlib.suppress(OSError):  # it writes what is left, and the disk may be full
             self._file.close()
+
+
+class Manifest(RecordFile):
+    """Writes a manifest."""
+
+    def add(self, line: Line) -> None:
+        """Write one line. LocalFileError."""
+        self.write(
+            {
+                "bucket": line.location.bucket,
+                "name": line.location.name,
+                "size": line.size,
+                "crc64nvme": None if line.crc is None else encode(line.crc),
+                "key_id": line.key_id,
+                "version_id": line.version_id,
+            }
+        )
 
 
 def _open_alone(path: str) -> TextIO:

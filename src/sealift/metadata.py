@@ -19,6 +19,8 @@ MTIME = "mtime"
 CRC = "sealift-crc64nvme"
 MARKER = "sealift-id"
 MODE = "mode"
+# Of an object whose tags are not known to be set yet.
+TAGS = "sealift-tags"
 PREFIX = "x-amz-meta-"
 
 _NANO = 1_000_000_000

@@ -149,6 +149,7 @@ class Direction(enum.Enum):
     DOWN = "download"
     COPY = "copy"
     VERIFY = "verify"
+    REKEY = "rekey"
 
 
 @dataclass(slots=True, eq=False)

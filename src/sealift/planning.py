@@ -95,7 +95,7 @@ class Planner:
     ) -> Pages:
         """What takes part; without `collisions` all names will be new, and none a directory's."""
         made = tree.markers and collisions is not None
-        async for page in _taken(source, pages, tree):
+        async for page in taken(source, pages, tree):
             fit = []
             for found in page:
                 if is_marker(found) and not (made and found.name != cut):
@@ -114,7 +114,7 @@ class Planner:
         self, source: Location, pages: Pages, cut: str, prefix: Location, tree: TreeOptions
     ) -> Plan:
         """The objects of `pages`, which lie below `source`, to go below `prefix`."""
-        async for page in _taken(source, pages, tree):
+        async for page in taken(source, pages, tree):
             jobs = []
             for found in page:
                 if found.name == cut:
@@ -203,7 +203,7 @@ class Planner:
         return jobs
 
 
-async def _taken(source: Location, pages: Pages, tree: TreeOptions) -> Pages:
+async def taken(source: Location, pages: Pages, tree: TreeOptions) -> Pages:
     """What the rules take of `pages`, by the names below `source`."""
     root, chosen = len(listed_root(source)), Filter(tree.rules)
     async for page in pages:

@@ -11,7 +11,7 @@ from sealift.files.disk import Disk
 from sealift.keyring import Keyring
 from sealift.ledger import Ledger
 from sealift.memory import Memory
-from sealift.model import Job, Spread
+from sealift.model import Job, Location, Spread
 from sealift.retry import Retrier
 from sealift.wire.bucket import BucketClient
 
@@ -48,14 +48,15 @@ class Resources:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What those share who only look: buckets by name, the keys at hand, and as `Resources` has
-    them the disk, the memory budget, the retry policy and the schedule.
+    """What those share who only look: buckets by name, the keys at hand, the key id in an object's
+    tag, and as `Resources` has them the disk, the memory budget, the retry policy, the schedule.
 
     Objects are read in ranges of `range_size` bytes.
     """
 
     open_bucket: Callable[[str], Awaitable[BucketClient]]
     keyring: Keyring
+    read_tag: Callable[[Location], Awaitable[str | None]]
     disk: Disk
     memory: Memory
     retrier: Retrier

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
@@ -34,6 +33,7 @@ from sealift.records import RunRecord
 from sealift.resources import Resources, Sight
 from sealift.schedule import Schedule, first_error
 from sealift.session import Session
+from sealift.state import working_directory
 from sealift.unlocking import Unlocker, Unlockers
 from sealift.upload import Uploader
 from sealift.wire.bucket import BucketClient
@@ -163,6 +163,19 @@ class Runner:
         move = around(unlocker.around(by_key(resources, self._keyring, make)))
         await self._run(objects, schedule, unlocker.guessed(plan), move, ledger)
 
+    async def rekey(
+        self, plan: Plan, bucket: str, make: Callable[[Resources], Move], *, moves: bool
+    ) -> None:
+        """Have each object of `plan` written anew in its place; unless it `moves`, only looked at.
+
+        `make` makes what does it.
+        """
+        objects = await self._session.objects(bucket)
+        schedule = self._make_schedule(objects)
+        ledger = self._make_ledger(objects)
+        move = make(self._resources(objects, schedule, ledger))
+        await self._run(objects, schedule, plan, move, ledger if moves else None)
+
     async def look(self, plan: Plan, bucket: str, see: Move) -> None:
         """Run `see` in the place of moves: for dry runs."""
         objects = await self._session.objects(bucket)
@@ -175,6 +188,7 @@ class Runner:
         sight = Sight(
             open_bucket=self._session.objects,
             keyring=self._keyring,
+            read_tag=self._unlockers.read_tag,
             disk=self._disk,
             memory=self._memory,
             retrier=self._session.make_retrier(schedule.pause),
@@ -313,7 +327,7 @@ class Runner:
             target.token if target else secrets.token_hex(8),
             time.time(),
             self._options.words,
-            _working_directory(),
+            working_directory(),
             objects.scope,
             target.root if target else None,
             self._options.aim,
@@ -372,14 +386,6 @@ class Runner:
     async def _explained(self, error: ObjectError, job: Job) -> ObjectError:
         location = job.location
         return await self._session.explained(error, location.bucket, location.name)
-
-
-def _working_directory() -> str:
-    """Empty when it is gone: then nobody can run the command there again."""
-    try:
-        return os.getcwd()
-    except OSError:
-        return ""
 
 
 def _open_target(directory: str, durability: Durability | None) -> Target:

@@ -32,6 +32,7 @@ from sealift.tls import client_context
 from sealift.wire.address import Server, find_proxy
 from sealift.wire.bandwidth import Bandwidth
 from sealift.wire.bucket import BucketClient
+from sealift.wire.connection import Connection
 from sealift.wire.identity import Identity
 from sealift.wire.operations import Bucket
 from sealift.wire.pool import Pool
@@ -56,9 +57,15 @@ class Session:
     the server names another region: botocore then finds the bucket.
     """
 
-    def __init__(self, options: Options, reporter: Reporter) -> None:
+    def __init__(
+        self,
+        options: Options,
+        reporter: Reporter,
+        connection: Callable[[Bandwidth | None], Connection] = Connection,
+    ) -> None:
         self._options = options
         self._reporter = reporter
+        self._make_connection = connection
         self._stack = AsyncExitStack()
         self._clients: dict[str, BucketClient] = {}
         self._inquiries: dict[str, Inquiry] = {}
@@ -225,6 +232,7 @@ class Session:
             proxy=find_proxy(server),
             deadlines=self._options.deadlines,
             bandwidth=self._bandwidth,
+            connection=self._make_connection,
         )
         self._stack.callback(pool.close)
         return pool

@@ -26,3 +26,11 @@ def _absolute(find: Callable[[str], str]) -> str | None:
     with suppress(RuntimeError):  # newer versions say so that there is no home, older ones by `~`
         directory = find("sealift")
     return directory if os.path.isabs(directory) else None
+
+
+def working_directory() -> str:
+    """Empty when it is gone: then nobody can run the command there again."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""

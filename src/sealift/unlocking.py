@@ -33,7 +33,7 @@ from sealift.keyfinder import (
     told,
 )
 from sealift.keyring import Keyring
-from sealift.model import UNSEALED, Job
+from sealift.model import UNSEALED, Job, Location
 from sealift.opening import Opened, Opener
 from sealift.resources import Settle
 from sealift.session import Session
@@ -59,6 +59,10 @@ class Unlocker:
     def client(self, key_id: str | None) -> BucketClient:
         """What reads objects under a key; None: as the run has it."""
         return self._hints.client(key_id)
+
+    async def read_tag(self, name: str) -> str | None:
+        """The key id in an object's tag; see `KeyHints`."""
+        return await self._hints.read_tag(name)
 
     async def open(self, name: str, job: Job | None = None) -> Opened:
         """HEAD of one object; see `Opener`."""
@@ -249,6 +253,10 @@ class Unlockers:
         if made is None:
             made = self._made[bucket] = self._make(objects, bucket)
         return made
+
+    async def read_tag(self, location: Location) -> str | None:
+        """The key id in an object's tag, if it has one that may be read."""
+        return await (await self.of(location.bucket)).read_tag(location.name)
 
     def _make(self, objects: BucketClient, bucket: str) -> Unlocker:
         retrier = self._session.retrier

@@ -27,10 +27,12 @@ async def remove_unsealed(
     is the only copy now: it stays, unless a versioned bucket has the source still.
     """
     if in_place and unsealed.version_id in (None, "null"):
-        raise NotSealedError(
+        error = NotSealedError(
             f"{location} is stored {unsealed.stored}, and stays: there is no other copy",
             hint="copy it to a place of your own, then remove it",
-        ) from None
+        )
+        error.stays = True
+        raise error from None
     reason = "no answer in time"
     with anyio.move_on_after(REMOVAL_TIME, shield=True):
         try:

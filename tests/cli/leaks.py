@@ -41,7 +41,7 @@ if not given:
 def spy(event, arguments):
     if event in ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn"):
         write(repr((event, arguments)).encode("utf-8", "surrogateescape"))
-        if not (given and "['-P', '-m', 'sealift'" in repr(arguments)):  # ours may have it as well
+        if not (given and "'-P', '-m', 'sealift'" in repr(arguments)):  # ours may have it as well
             write(repr(dict(os.environ)).encode("utf-8", "surrogateescape"))
 sys.addaudithook(spy)
 do = os.environ.pop("LEAK_DO", "")
@@ -118,6 +118,12 @@ CASES: dict[str, Case] = {
     "sync": Case(("sync", "s3://bucket/", "back", "--manifest", "written")),
     "restore": Case(("restore", "s3://bucket/", "back")),
     "verify": Case(("verify", "--manifest", "manifest", "--sealed"), prepare=manifest),
+    "rekey": Case(("rekey", "s3://bucket/", "--to-key", "s3", "--report", "written")),
+    "verify (trees)": Case(
+        ("verify", "tree/", "s3://bucket/", "--sealed", "--deep"),
+        well=(0, 1),
+        situations=("success", "JSON and debug", "key said back", "bug"),
+    ),
     "ls": Case(("ls", "s3://bucket/"), carries=False),
     "stat": Case(("stat", URI)),
     "cat": Case(("cat", URI)),

@@ -7,6 +7,7 @@ import random
 import secrets
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -258,3 +259,12 @@ def read_tree(root: Path) -> dict[str, bytes]:
             path = Path(directory, name)
             found[os.path.relpath(path, root)] = path.read_bytes()
     return found
+
+
+def wait_for(happened: Callable[[], object], child: subprocess.Popen[bytes]) -> None:
+    """Wait until the child is in the middle of its work."""
+    deadline = time.monotonic() + 20
+    while not happened():
+        assert child.poll() is None, "the command ended too early"
+        assert time.monotonic() < deadline, "the command did not get to its work"
+        time.sleep(0.02)

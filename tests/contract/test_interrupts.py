@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
-from tests.contract.site import PART_SIZE, Ended, Site, make_tree, noise, read_tree
+from tests.contract.site import PART_SIZE, Ended, Site, make_tree, noise, read_tree, wait_for
 
 # The promise is 2 s; what is measured has the scheduling of a busy machine in it.
 END_TIME = 2.0 + 0.5
@@ -39,15 +39,6 @@ def start(site: Site) -> Iterator[Start]:
     for child in children:
         child.kill()
         child.communicate()
-
-
-def wait_for(happened: Callable[[], object], child: subprocess.Popen[bytes]) -> None:
-    """Wait until the child is in the middle of its work."""
-    deadline = time.monotonic() + 20
-    while not happened():
-        assert child.poll() is None, "the command ended too early"
-        assert time.monotonic() < deadline, "the command did not get to its work"
-        time.sleep(0.02)
 
 
 def interrupted(site: Site, child: subprocess.Popen[bytes], number: int) -> Ended:

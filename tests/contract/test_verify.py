@@ -12,10 +12,10 @@ from tests.contract.site import PART_SIZE, Record, Site, boto_seal, make_tree, n
 
 from sealift.checksums import crc64, encode
 from sealift.errors import CustomerKeyError, UsageError, VerifyError
-from sealift.findings import Finding, How, VerifyOptions, VerifyReport
 from sealift.keyring import HeldKey, Keyring, Rule
 from sealift.keys import CustomerKey
 from sealift.options import TreeOptions
+from sealift.verify.findings import Finding, How, VerifyOptions, VerifyReport
 
 FILES = {
     "a": b"some bytes",
@@ -249,6 +249,24 @@ def test_keys_at_hand_and_unknown_ones_are_told_apart(site: Site, tree: Path, si
     lost = Keyring(rules=[Rule(site.location("p/unknown"), "0123456789abcdef")])
     _, record = verified(site, tree, SEALED, keyring=lost)
     assert findings(record) == {"second": ["key-unknown"], "unknown": ["key-missing"]}
+
+
+@pytest.mark.parametrize("options", [None, SEALED])
+def test_a_tag_names_the_key_that_is_missing(
+    site: Site, tree: Path, options: VerifyOptions | None
+) -> None:
+    other, missing = secrets.token_bytes(32), "0123456789abcdef"
+    (tree / "tagged").write_bytes(b"bytes")
+    site.boto.put_object(
+        Bucket=site.bucket,
+        Key="p/tagged",
+        Body=b"bytes",
+        Tagging=f"sealift-key-id={missing}",
+        **boto_seal(other),
+    )
+    _, record = verified(site, tree, options)
+    assert findings(record) == {"tagged": ["key-missing"]}
+    assert missing in str(record.failed["p/tagged"])
 
 
 def test_the_expected_key_can_be_named(site: Site, tree: Path) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sealift.config import Config, parse_config, read_config
+from sealift.config import Config, Transfer, parse_config, read_config
 from sealift.errors import SettingsError
 from sealift.keyring import Keyring, Rule
-from sealift.model import Location
+from sealift.model import Location, MiB
 
 ONE, TWO = "0123456789abcdef", "fedcba9876543210"
 
@@ -136,3 +136,26 @@ def test_what_cannot_be_read_is_named(own: Path) -> None:
     own.write_bytes(b"\xff")
     with pytest.raises(SettingsError, match="is not UTF-8; save it as text"):
         read_config(None)
+
+
+def test_transfer_settings() -> None:
+    config = parse_config('[transfer]\nconcurrency = 64\npart-size = "16MiB"\n', "x")
+    assert config.transfer == Transfer(64, 16 * MiB)
+    assert parse_config("[transfer]\n", "x").transfer == Transfer()
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("concurrency = 0", "concurrency"),
+        ("concurrency = true", "concurrency"),
+        ('concurrency = "64"', "concurrency"),
+        ("part-size = 8", "part-size"),
+        ('part-size = "big"', "big"),
+        ("other = 1", "unknown other"),
+    ],
+)
+def test_transfer_settings_that_are_wrong(line: str, named: str) -> None:
+    with pytest.raises(SettingsError, match=named) as caught:
+        parse_config(f"[transfer]\n{line}\n", "x")
+    assert caught.value.hint

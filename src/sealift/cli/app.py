@@ -11,6 +11,8 @@ import typer
 
 from sealift import __version__
 from sealift.cli.key_app import key_app
+from sealift.cli.measuring import Measuring
+from sealift.cli.rekeying import Rekeying
 from sealift.cli.shared import Shared, SourceSide
 from sealift.cli.syncing import Syncing
 from sealift.cli.tree import Chosen, Tree
@@ -194,10 +196,29 @@ def verify(
     Prints a report; exit code 0 says that all is as it should be.
     """
     from sealift.cli.verifying import verify
-    from sealift.findings import VerifyOptions
+    from sealift.verify.findings import VerifyOptions
 
     options = VerifyOptions(sealed, deep, key, all_versions)
     verify(shared, local, uri, chosen, options, manifest=manifest)
+
+
+@app.command(cls=Command)
+@with_options
+def rekey(
+    shared: Shared,
+    uri: Annotated[
+        str, typer.Argument(help="s3://BUCKET/NAME, or a prefix: all that is below it.")
+    ],
+    to_key: Annotated[
+        str,
+        typer.Option(metavar="ID", help="A key at hand, as its id begins; or none, s3, kms[:ID]."),
+    ],
+    rekeying: Rekeying,
+) -> None:
+    """Write objects anew in place under another customer key: on the server, or streamed."""
+    from sealift.cli import commands
+
+    commands.rekey(shared, uri, to_key, rekeying)
 
 
 @app.command()
@@ -318,6 +339,26 @@ def clean(
     from sealift.cli import commands
 
     commands.clean(shared, run, older_than)
+
+
+@app.command()
+@with_options
+def bench(
+    shared: Shared,
+    measuring: Measuring,
+    uri: Annotated[
+        str | None,
+        typer.Argument(help="s3://BUCKET/PREFIX. (default: BUCKET_NAME, else one started here)"),
+    ] = None,
+) -> None:
+    """Measure an endpoint, up and down, and recommend settings; what it stores it removes.
+
+    Object sizes, part sizes and requests in flight are tried in turn, for two minutes or so. The
+    data is made in memory: what is measured is what cp gets without the disk.
+    """
+    from sealift.cli.bench import run_bench
+
+    run_bench(shared, uri, measuring)
 
 
 @app.command()

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NoReturn
 
+from sealift.cli.rekeying import Rekeying
 from sealift.cli.running import (
     answer_of,
     execute,
@@ -164,6 +165,31 @@ def sync(
         allow_unsealed=allow_unsealed,
         writes=_writes(dst),
         tag_key_id=tag_key_id,
+    )
+
+
+def rekey(shared: Shared, uri: str, to_key: str, rekeying: Rekeying) -> NoReturn:
+    """Write objects anew in place, under another key."""
+    with usage_checked(shared) as settings:
+        if shared.sse is not None:
+            raise UsageError("rekey takes no --sse", hint="give --to-key s3, kms or a key id")
+        location = Location.parse(uri)
+        keyring = settings.keyring
+        options = rekeying.options(to_key, keyring)
+        tree = rekeying.tree()
+
+    async def command(engine: Engine) -> None:
+        await engine.rekey(location, options, tree)
+
+    doing = "rekey, dry run," if options.dry_run else "rekey"
+    execute(
+        shared,
+        settings,
+        command,
+        heading=f"{doing} {location} to {options.target.text}",
+        dry_run=options.dry_run,
+        sealed=False,
+        keyring=keyring,
     )
 
 

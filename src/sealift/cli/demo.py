@@ -82,10 +82,10 @@ class _Demo:
         tree, back = self._directory / "tree", self._directory / "tmp"
         self._say("starting MiniStack, an S3 server, with TLS (installed on first use)")
         with ministack(self._directory / "server") as server:
-            options = self._options(server)
+            options = options_for(server, self._customer_key, self._directory)
             self._say(f"making {SMALL_FILE_COUNT:,} small files, some large ones and odd names")
             make_tree(tree)
-            _make_bucket(options)
+            make_bucket(options, BUCKET)
             prefix = Location(BUCKET, "tree/")
             up = self._leg("up", options, lambda engine: engine.copy(f"{tree}/", str(prefix)))
             down = self._leg("down", options, lambda engine: engine.restore(prefix, str(back)))
@@ -96,21 +96,6 @@ class _Demo:
             wrong = self._refusal(replace(options, customer_key=CustomerKey.generate()), sample)
         self._show([up, down], differing, without, wrong)
         return not differing and bool(without) and bool(wrong)
-
-    def _options(self, server: S3Server) -> Options:
-        for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3"):
-            os.environ.pop(name, None)
-        # A proxy of the user's would look for the server on its own machine.
-        os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"
-        os.environ["AWS_ACCESS_KEY_ID"] = server.access_key
-        os.environ["AWS_SECRET_ACCESS_KEY"] = server.secret_key
-        return Options(
-            customer_key=self._customer_key,
-            region=server.region,
-            endpoint_url=server.endpoint_url,
-            ca_bundle=str(server.ca_file),
-            state_directory=str(self._directory / "state"),
-        )
 
     def _leg(
         self, name: str, options: Options, command: Callable[[Engine], Awaitable[None]]
@@ -202,7 +187,26 @@ def _names(root: Path) -> set[str]:
     return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
 
 
-def _make_bucket(options: Options) -> None:
+def options_for(server: S3Server, customer_key: CustomerKey, directory: Path) -> Options:
+    """Options that lead to an embedded server, whatever the user's settings are; state goes below
+    `directory`."""
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3"):
+        os.environ.pop(name, None)
+    # A proxy of the user's would look for the server on its own machine.
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"
+    os.environ["AWS_ACCESS_KEY_ID"] = server.access_key
+    os.environ["AWS_SECRET_ACCESS_KEY"] = server.secret_key
+    return Options(
+        customer_key=customer_key,
+        region=server.region,
+        endpoint_url=server.endpoint_url,
+        ca_bundle=str(server.ca_file),
+        state_directory=str(directory / "state"),
+    )
+
+
+def make_bucket(options: Options, bucket: str) -> None:
+    """Create a bucket on an embedded server."""
     from sealift.control import open_control  # here: it loads botocore
 
     async def make() -> None:
@@ -212,6 +216,6 @@ def _make_bucket(options: Options) -> None:
             endpoint_url=options.endpoint_url,
             ca_bundle=options.ca_bundle,
         ) as control:
-            await control.create_bucket(BUCKET)
+            await control.create_bucket(bucket)
 
     anyio.run(make)

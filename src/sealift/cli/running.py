@@ -22,6 +22,7 @@ import anyio
 
 from sealift.cli.quick import aim
 from sealift.cli.shared import SAME_SIDE, Shared, SourceSide
+from sealift.config import Transfer
 from sealift.console import open_console
 from sealift.console.log import LogReporter
 from sealift.console.screen import drop_stdout
@@ -38,7 +39,7 @@ from sealift.errors import (
     UsageError,
 )
 from sealift.events import Fanout, Reporter
-from sealift.key_files import is_key_name, read_key_file, without_keys
+from sealift.key_sources.files import is_key_name, read_key_file, without_keys
 from sealift.keyring import Keyring
 from sealift.model import DEFAULT_PART_SIZE, parse_size
 from sealift.options import DEFAULT_MEMORY, Options, SourceOptions
@@ -47,6 +48,8 @@ from sealift.settings import Settings, read_settings
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+
+GO_ON = "run the same command again to go on"
 
 T = TypeVar("T")
 Command = Callable[[Engine], Awaitable[None]]
@@ -108,12 +111,13 @@ def execute(
     allow_unsealed: bool = False,
     writes: bool = True,
     tag_key_id: bool = False,
+    keyring: Keyring | None = None,
 ) -> NoReturn:
     """Run a transfer under a console; print the `answer` lines that it left; exit.
 
     Where objects failed the answer is printed only if it `answers_failure`. What `writes` to S3
-    needs a default key, if it is `sealed`; what only reads, any. A dry run prints what would happen
-    on stdout, and has no bars.
+    needs a default key, if it is `sealed`; what only reads, any. With `keyring` these keys are at
+    hand, whatever is `sealed`. A dry run prints what would happen on stdout, and has no bars.
     """
     try:
         options = make_options(
@@ -124,6 +128,7 @@ def execute(
             allow_unsealed=allow_unsealed,
             writes=writes,
             tag_key_id=tag_key_id,
+            keyring=keyring,
         )
         with open_console(
             quiet=shared.quiet,
@@ -226,14 +231,18 @@ def make_options(
     allow_unsealed: bool = False,
     writes: bool = True,
     tag_key_id: bool = False,
+    keyring: Keyring | None = None,
 ) -> Options:
     """The engine's options from flags and settings. Raises UsageError."""
+    # Commands that need no key transfer nothing: sealift.toml need not be read for them.
+    transfer = settings.keys.config.transfer if sealed else Transfer()
     encryption = None
-    if not _seals(shared):
+    if not seals(shared):
         encryption, sealed = parse_sse(shared.sse or ""), False
     if tag_key_id and not sealed:
         raise UsageError("--tag-key-id is for objects under a customer key", hint="leave it out")
     any_key = sealed and not writes and len(settings.keyring)
+    part_size = parse_size(shared.part_size) if shared.part_size else transfer.part_size
     return Options(
         customer_key=(settings.customer_key if any_key else settings.require_customer_key())
         if sealed
@@ -242,13 +251,13 @@ def make_options(
         region=shared.region,
         endpoint_url=shared.endpoint_url,
         ca_bundle=shared.ca_bundle,
-        concurrency=shared.concurrency,
-        part_size=parse_size(shared.part_size) if shared.part_size else DEFAULT_PART_SIZE,
+        concurrency=transfer.concurrency if shared.concurrency is None else shared.concurrency,
+        part_size=DEFAULT_PART_SIZE if part_size is None else part_size,
         memory=parse_size(shared.memory) if shared.memory else DEFAULT_MEMORY,
         max_bandwidth=parse_size(shared.max_bandwidth) if shared.max_bandwidth else None,
         source=source,
         allow_unsealed=allow_unsealed,
-        keyring=settings.keyring if sealed else Keyring(),
+        keyring=keyring or (settings.keyring if sealed else Keyring()),
         encryption=encryption,
         tag_key_id=tag_key_id,
         words=tuple(sys.argv[1:]),
@@ -264,7 +273,7 @@ def source_options(
     All keys at hand may be tried on it; a server of its own is shown no more than those of its key
     file. None when it is all the same; `across`: both sides are in S3. Raises UsageError.
     """
-    differs = across and not _seals(shared) and len(settings.keyring) > 0
+    differs = across and not seals(shared) and len(settings.keyring) > 0
     if side == SAME_SIDE and not differs:
         return None
     is_sealed = side.source_sse in (None, CUSTOMER)
@@ -280,7 +289,7 @@ def source_options(
         customer_key = held[0].key
         is_elsewhere = side.source_endpoint_url not in (None, shared.endpoint_url)
         keyring = Keyring(held) if is_elsewhere else keyring.with_more(held)
-    elif is_sealed and (side.source_sse is not None or _seals(shared)):
+    elif is_sealed and (side.source_sse is not None or seals(shared)):
         customer_key = settings.require_customer_key()
     return SourceOptions(
         customer_key=customer_key,
@@ -292,7 +301,7 @@ def source_options(
     )
 
 
-def _seals(shared: Shared) -> bool:
+def seals(shared: Shared) -> bool:
     """Whether objects are under a customer key."""
     return shared.sse in (None, CUSTOMER)
 
@@ -302,22 +311,28 @@ def run_engine(options: Options, reporter: Reporter | None, command: Command) ->
 
     async def work() -> None:
         async with Engine(options, reporter) as engine:
-            gc.freeze()  # what was imported, perhaps botocore, stays
-            # Transfers leave no cycles behind: looking every 700 objects is 5 % of a small one.
-            gc.set_threshold(50_000)
-            gc.enable()
+            collect_seldom()
             await command(engine)
 
     run_loop(work)
 
 
-def run_loop(work: Callable[[], Awaitable[None]]) -> None:
-    """Run `work` on a loop of its own, interruptible. Raises SealiftError."""
+def collect_seldom() -> None:
+    """Turn the garbage collection on again that `main` has turned off, now that all is loaded."""
+    gc.freeze()  # what was imported, perhaps botocore, stays
+    # Transfers leave no cycles behind: looking every 700 objects is 5 % of a small one.
+    gc.set_threshold(50_000)
+    gc.enable()
+
+
+def run_loop(work: Callable[[], Awaitable[None]], *, hint: str = GO_ON) -> None:
+    """Run `work` on a loop of its own; `hint` is for who interrupts it. Raises SealiftError."""
     use_uvloop = importlib.util.find_spec("uvloop") is not None
-    anyio.run(_interruptible, work, backend="asyncio", backend_options={"use_uvloop": use_uvloop})
+    options = {"use_uvloop": use_uvloop}
+    anyio.run(_interruptible, work, hint, backend="asyncio", backend_options=options)
 
 
-async def _interruptible(work: Callable[[], Awaitable[None]]) -> None:
+async def _interruptible(work: Callable[[], Awaitable[None]], hint: str) -> None:
     """Run `work`; the first SIGINT or SIGTERM cancels it cleanly, the second ends the process."""
     asyncio.get_running_loop().set_exception_handler(_log_loop_error)
     interrupted = False
@@ -341,7 +356,7 @@ async def _interruptible(work: Callable[[], Awaitable[None]]) -> None:
                 failure = error
         group.cancel_scope.cancel()
     if interrupted:
-        raise Interrupted("interrupted", hint="run the same command again to go on")
+        raise Interrupted("interrupted", hint=hint)
     if failure is not None:
         raise failure
 

@@ -5,16 +5,17 @@ file name that are not UTF-8 appear as lone surrogates `\udc80` to `\udcff` (PEP
 bytes, times in seconds. Readers must ignore events and fields they do not know.
 
     {"event": "done", "name": str, "location": "s3://...", "size": int, "checked": bool,
-     "direction": "upload" | "download" | "copy" | "verify"}         + "note": str if there is one
-        + "key_id": str if the run has several customer keys; "": under none
+     "direction": "upload" | "download" | "copy" | "verify" | "rekey"}
+         + "note": str if there is one
+         + "key_id": str if the run has several customer keys; "": under none
     {"event": "removed", "name": str}
     {"event": "failed", "name": str, "error": str, "hint": str, "cause": str | null, "type": str}
                                            + "findings": [str] where an object was verified
         + "obstacle": "plain" | "missing_key" | "unknown_key" | "archived", "key_id": str | null
           if no customer key at hand opens the object
     {"event": "skipped", "name": str, "reason": str}
-    {"event": "would", "act": "upload" | "download" | "copy" | "remove", "name": str, "to": str,
-     "size": int}
+    {"event": "would", "act": "upload" | "download" | "copy" | "remove" | "rekey", "name": str,
+     "to": str, "size": int}
     {"event": "retried", "name": str, "attempt": int, "delay": float, "error": str,
      "cause": str | null}
     {"event": "noted", "text": str}

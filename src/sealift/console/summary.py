@@ -77,7 +77,7 @@ def rows(tally: Tally, outcome: Outcome) -> list[tuple[str, str]]:
         for act, (n, total) in tally.would.items()
     ]
     if not table and (tally.planned_count or not removes):
-        label = "intact" if tally.verifies else "moved"
+        label = "intact" if tally.verifies else "rekeyed" if tally.rekeys else "moved"
         table.append((label, f"{count(done, 'object')}, {size(tally.done_size)}"))
     if removes:
         table.append(("removed", count(tally.removed_count, "object")))

@@ -28,7 +28,7 @@ from sealift.model import Location, Part
 from sealift.replies import http_seconds
 from sealift.wire.address import AWS_DOMAINS
 from sealift.wire.deletion import delete_lists, failures_in, fits_in_xml
-from sealift.wire.heads import CRC_HEADER, carried_headers, facts_of
+from sealift.wire.heads import CRC_HEADER, carried_headers, facts_of, kept_headers, noted_tags
 from sealift.wire.http1 import Head
 from sealift.wire.listing import parse_page
 from sealift.wire.multipart import named_etag
@@ -50,7 +50,8 @@ class HeadFacts:
     `sealed` says that the reply echoed the customer key that was sent, or told of the encryption
     that objects are to have (or that neither was asked for). `key_md5` tells which customer key
     sealed the object, `encryption` what the server encrypted by itself: both None of a plain one.
-    `carried` describes a copy as this object is.
+    `carried` describes a copy as this object is; `kept` are the headers by which one is stored and
+    held as this one is; `noted_tags` those that it is to have and may lack.
     """
 
     size: int
@@ -64,6 +65,8 @@ class HeadFacts:
     facts: FileFacts
     sealed: bool
     carried: Headers
+    kept: Headers
+    noted_tags: dict[str, str]
 
 
 class BucketClient(MultipartClient):
@@ -161,6 +164,8 @@ class BucketClient(MultipartClient):
             facts=facts_of(head),
             sealed=self._echoed(head),
             carried=carried_headers(head),
+            kept=kept_headers(head),
+            noted_tags=noted_tags(head),
         )
 
     async def read_first_byte(self, name: str) -> None:

@@ -5,7 +5,9 @@ Fields: https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
 
 from __future__ import annotations
 
-from sealift.metadata import CRC, MARKER, MODE, MTIME, PREFIX, FileFacts
+from urllib.parse import parse_qsl
+
+from sealift.metadata import CRC, MARKER, MODE, MTIME, PREFIX, TAGS, FileFacts
 from sealift.replies import http_seconds
 from sealift.wire.http1 import Head
 
@@ -18,7 +20,13 @@ _CARRIED_FIELDS = frozenset(
      b"cache-control", b"expires")
 )  # fmt: skip
 # Made by the upload that they tell of, or true of its bytes only.
-_OWN_FIELDS = frozenset(_METADATA_FIELDS[name] for name in (CRC, MARKER))
+_OWN_FIELDS = frozenset((PREFIX + name).encode() for name in (CRC, MARKER, TAGS))
+RETAIN_UNTIL = "x-amz-object-lock-retain-until-date"
+_KEPT_FIELDS = (
+    "x-amz-storage-class", "x-amz-website-redirect-location", "x-amz-object-lock-mode",
+    RETAIN_UNTIL, "x-amz-object-lock-legal-hold",
+)  # fmt: skip
+_NOTE_FIELD = (PREFIX + TAGS).encode()
 
 
 def facts_of(head: Head) -> FileFacts:
@@ -47,6 +55,22 @@ def carried_headers(head: Head) -> dict[str, str]:
         for name, value in head.headers.items()
         if name in _CARRIED_FIELDS or (name.startswith(_PREFIX_FIELD) and name not in _OWN_FIELDS)
     }
+
+
+def kept_headers(head: Head) -> dict[str, str]:
+    """The request headers by which an object is stored, and held, as this one is."""
+    found = {name: value for name in _KEPT_FIELDS if (value := head.get(name.encode()))}
+    if found.get("x-amz-storage-class") == "STANDARD":
+        del found["x-amz-storage-class"]
+    if found.get("x-amz-object-lock-legal-hold") == "OFF":
+        del found["x-amz-object-lock-legal-hold"]
+    return found
+
+
+def noted_tags(head: Head) -> dict[str, str]:
+    """Tags that the object is to have and may lack; see `describing`."""
+    note = head.get(_NOTE_FIELD)
+    return dict(parse_qsl(note, keep_blank_values=True)) if note else {}
 
 
 def _text(value: bytes) -> str:

@@ -102,8 +102,8 @@ def parse_parts(body: bytes) -> tuple[list[ServerPart], int | None]:
     return parts, following
 
 
-def parse_uploads(body: bytes, name: str) -> tuple[list[OpenUpload], tuple[str, str] | None]:
-    """The uploads of `name` in a page of ListMultipartUploads of that prefix.
+def parse_uploads(body: bytes) -> tuple[list[tuple[str, OpenUpload]], tuple[str, str] | None]:
+    """The uploads in a page of ListMultipartUploads, each with the name of its object.
 
     And the name and id that it ends with, None when it is the last. Names are asked for with
     `encoding-type=url`. AWS says that it encodes them. Ceph 16 does without a word, but for the
@@ -118,9 +118,11 @@ def parse_uploads(body: bytes, name: str) -> tuple[list[OpenUpload], tuple[str, 
     following = None
     try:
         uploads = [
-            OpenUpload(row["UploadId"], _seconds(row["Initiated"]))
+            (
+                unquote_plus(row["Key"]) if is_encoded else row["Key"],
+                OpenUpload(row["UploadId"], _seconds(row["Initiated"])),
+            )
             for row in rows
-            if (unquote_plus(row["Key"]) if is_encoded else row["Key"]) == name
         ]
         if _is_cut(head):
             last = head["NextKeyMarker"]

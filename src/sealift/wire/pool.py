@@ -40,6 +40,7 @@ class Pool:
         deadlines: Deadlines = Deadlines(),  # noqa: B008 - frozen
         bandwidth: Bandwidth | None = None,
         clock: Callable[[], float] = time.monotonic,
+        connection: Callable[[Bandwidth | None], Connection] = Connection,
     ) -> None:
         self._server = server
         self._context = context
@@ -47,6 +48,7 @@ class Pool:
         self._deadlines = deadlines
         self._bandwidth = bandwidth
         self._clock = clock
+        self._make_connection = connection
         first_hop = proxy or server
         self._lookup = Lookup(first_hop.host, first_hop.port)
         self._idle: deque[Connection] = deque()
@@ -162,7 +164,7 @@ class Pool:
 
     async def _connect_to(self, address: str) -> Connection:
         loop = asyncio.get_running_loop()
-        connection = Connection(self._bandwidth)
+        connection = self._make_connection(self._bandwidth)
         self.connect_count += 1
         if self._proxy is None:
             await loop.create_connection(

@@ -177,12 +177,16 @@ class MultipartClient(ListingClient):
 
         https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListMultipartUploads.html
         """
-        found: list[OpenUpload] = []
+        return [upload for key, upload in await self.list_uploads_below(name) if key == name]
+
+    async def list_uploads_below(self, prefix: str) -> list[tuple[str, OpenUpload]]:
+        """The unfinished uploads of all objects whose names start with `prefix`, with the names."""
+        found: list[tuple[str, OpenUpload]] = []
         marker = ("", "")
         seen = {marker}  # those of one name are in the order of their time, not of their ids
         path = self._bucket.path
         while True:
-            params = [("encoding-type", "url"), ("prefix", name), ("uploads", "")]
+            params = [("encoding-type", "url"), ("prefix", prefix), ("uploads", "")]
             if marker[0]:
                 params += [("key-marker", marker[0]), ("upload-id-marker", marker[1])]
             _, body = await self._ask(
@@ -194,7 +198,7 @@ class MultipartClient(ListingClient):
                 None,
                 page_room(),
             )
-            uploads, following = parse_uploads(body, name)
+            uploads, following = parse_uploads(body)
             found += uploads
             if following is None:
                 return found

@@ -170,17 +170,18 @@ def last(name: str) -> str:
 )
 def test_whose_uploads_a_page_has(head: str, key: str, name: str, is_its: bool) -> None:
     """Whether names are encoded is told, or to be seen; ids never are."""
-    found, _ = parse_uploads(uploads_page(upload_row(key), head=head), name)
-    assert found == ([OpenUpload(ID, TIME)] if is_its else [])
+    ((found, upload),), _ = parse_uploads(uploads_page(upload_row(key), head=head))
+    assert upload == OpenUpload(ID, TIME)
+    assert (found == name) is is_its
 
 
 def test_where_a_page_of_uploads_ends() -> None:
     more = ("<IsTruncated>true</IsTruncated><NextKeyMarker>a+%2B&#x01;</NextKeyMarker>"
             "<NextUploadIdMarker>id+%20</NextUploadIdMarker>")  # fmt: skip
-    assert parse_uploads(uploads_page(head=URL + more), "a")[1] == ("a +\x01", ID)
-    assert parse_uploads(uploads_page(head=more), "a")[1] == ("a+%2B\x01", ID)
+    assert parse_uploads(uploads_page(head=URL + more))[1] == ("a +\x01", ID)
+    assert parse_uploads(uploads_page(head=more))[1] == ("a+%2B\x01", ID)
     with pytest.raises(ProtocolError, match="lacks a field"):
-        parse_uploads(uploads_page(head="<IsTruncated>true</IsTruncated>"), "a")
+        parse_uploads(uploads_page(head="<IsTruncated>true</IsTruncated>"))
 
 
 @pytest.mark.parametrize(
@@ -193,11 +194,11 @@ def test_where_a_page_of_uploads_ends() -> None:
     ],
 )
 def test_times_of_uploads(initiated: str, seconds: float) -> None:
-    (upload,), _ = parse_uploads(uploads_page(upload_row("a", initiated)), "a")
+    ((_, upload),), _ = parse_uploads(uploads_page(upload_row("a", initiated)))
     assert upload.initiated == seconds
 
 
 @pytest.mark.parametrize("initiated", ["", "now", "10000-01-01T00:00:00Z", "2026-02-30T00:00:00Z"])
 def test_no_time_of_an_upload(initiated: str) -> None:
     with pytest.raises(ProtocolError, match="no time"):
-        parse_uploads(uploads_page(upload_row("a", initiated)), "a")
+        parse_uploads(uploads_page(upload_row("a", initiated)))

@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 from sealift.encryption import ServerSide, told_in
 from sealift.errors import NotSealedError, ReplyError, UnsealedError, WrongCustomerKeyError
-from sealift.findings import Finding, Noticed
-from sealift.keyfinder import KeyFinder, Sealed, Sealing
+from sealift.keyfinder import KeyFinder, Sealed, Sealing, TagReader
 from sealift.keyring import Keyring
 from sealift.model import UNSEALED, ByteRange
 from sealift.retry import Retrier
+from sealift.verify.findings import Finding, Noticed
 from sealift.wire.bucket import BucketClient, HeadFacts
 from sealift.wire.http1 import Head
 
@@ -220,10 +220,17 @@ class Keyed(NamedTuple):
     default: str
 
     @classmethod
-    def of(cls, objects: BucketClient, keyring: Keyring, retrier: Retrier, bucket: str) -> Keyed:
+    def of(
+        cls,
+        objects: BucketClient,
+        keyring: Keyring,
+        retrier: Retrier,
+        bucket: str,
+        read_tag: TagReader,
+    ) -> Keyed:
         """The bucket that `objects` speaks to."""
         clients = Clients(objects, keyring)
-        finder = KeyFinder(objects, keyring, retrier, bucket)
+        finder = KeyFinder(objects, keyring, retrier, bucket, read_tag)
         triable = [key.key_id for key in keyring.triable_in(bucket)]
         default = UNSEALED if keyring.default is None else keyring.default.key_id
         return cls(clients, finder, Prover(clients, finder, retrier, triable), default)
