@@ -95,8 +95,9 @@ class KeyHints:
         return None if key_id is None or not self.is_usable(key_id) else key_id
 
     def is_of_today(self, name: str, key_id: str) -> bool:
-        """Whether a new object of this name would get the key."""
-        return key_id == (self._keyring.rule_for(Location(self._bucket, name)) or self.first)
+        """Whether a new object of this name would get the key, or none is said to be the one."""
+        today = self._keyring.rule_for(Location(self._bucket, name)) or self._objects.key_id
+        return today is None or key_id == today
 
     # The catalogue
 

@@ -312,6 +312,7 @@ async def test_without_a_key_of_its_own_a_run_has_those_of_the_keyring(site: Sit
     store(site, "p/plain", None)
     record = await restore(site, customer_key=None)
     assert len(record.finished) == 3
+    assert record.of(OlderKey) == [], "there is no key of today"
     assert obstacles(record) == {"p/plain": Obstacle.PLAIN}
 
 
