@@ -19,6 +19,7 @@ from tests.faults import (
 )
 from tests.kit import CUSTOMER_KEY, KEY, OTHER_KEY
 
+from sealift.console.report import lines
 from sealift.errors import VerifyError
 from sealift.findings import Finding, VerifyOptions, VerifyReport
 from sealift.keyring import HeldKey, Keyring
@@ -225,3 +226,11 @@ async def test_a_wrong_guess_costs_two_requests_and_the_next_is_right(
     assert findings(site) == {}
     assert report.keys == {CUSTOMER_KEY.key_id: 3, OTHER.key_id: 20}
     assert len(site.server.seen("HeadObject")) <= 23 + 2
+
+
+async def test_a_report_tells_what_the_ignore_file_leaves_out(site: Site, tree: Path) -> None:
+    site.file("tree/.sealiftignore", b"# of no interest\n\nlarge\n.sealiftignore\n")
+    report = await verify(site, tree)
+    assert report.object_count == 2
+    assert report.ignore_file == ("large", ".sealiftignore")
+    assert "  ignore file       large" in lines(report)
