@@ -24,7 +24,7 @@ from sealift.cli.running import run_engine
 from sealift.console import open_console
 from sealift.engine import Engine
 from sealift.events import Reporter
-from sealift.key_files import read_key_file
+from sealift.key_sources.files import read_key_file
 from sealift.model import MIN_PART_SIZE
 from sealift.options import Options
 from sealift.wire import pool

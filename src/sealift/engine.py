@@ -51,10 +51,10 @@ from sealift.wire.bucket import BucketClient, HeadFacts
 if TYPE_CHECKING:
     from sealift.across import Across
     from sealift.downloads import Downloads
-    from sealift.findings import VerifyOptions, VerifyReport
-    from sealift.seals import RekeyOptions
+    from sealift.rekey.seals import RekeyOptions
     from sealift.sync import SyncOptions
-    from sealift.verification import Verification
+    from sealift.verify.findings import VerifyOptions, VerifyReport
+    from sealift.verify.verification import Verification
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -212,8 +212,8 @@ class Engine:
     async def rekey(
         self, source: Location, options: RekeyOptions, tree: TreeOptions = WHOLE_TREE
     ) -> None:
-        """Write an object, or all below a prefix, anew in place under another key; see `seals`."""
-        from sealift.rekey import Rekey
+        """Write an object, or all below a prefix, anew in place under another key."""
+        from sealift.rekey.prefix import Rekey
 
         rekey = Rekey(
             self._options,
@@ -252,7 +252,9 @@ class Engine:
         return await self._verification(options, WHOLE_TREE).manifest(path)
 
     def _verification(self, options: VerifyOptions | None, tree: TreeOptions) -> Verification:
-        from sealift.verification import Verification  # here, as what only some commands need
+        from sealift.verify.verification import (
+            Verification,  # here, as what only some commands need
+        )
 
         return Verification(
             options, tree, self._remote, self._runner, self._disk, self._catalogue, self

@@ -19,6 +19,7 @@ from sealift.errors import Denial
 DELETES = frozenset({"DeleteObject", "DeleteObjects"})
 WRITES = frozenset({"PutObject", "UploadPart", "CreateMultipartUpload", "CopyObject"})
 READS = frozenset({"GetObject", "HeadObject"})
+COPIES = frozenset({"CopyObject", "UploadPartCopy"})
 TAGGING = frozenset({"GetObjectTagging", "PutObjectTagging"})
 
 
@@ -72,6 +73,9 @@ _ACTIONS = {
     "GetObject": "s3:GetObject",
     "HeadObject": "s3:GetObject",
     "ListObjectsV2": "s3:ListBucket",
+    "ListObjectVersions": "s3:ListBucketVersions",
+    "ListMultipartUploads": "s3:ListBucketMultipartUploads",
+    "ListParts": "s3:ListMultipartUploadParts",
     "DeleteObject": "s3:DeleteObject",
     "DeleteObjects": "s3:DeleteObject",
     "GetBucketEncryption": "s3:GetEncryptionConfiguration",
@@ -79,7 +83,8 @@ _ACTIONS = {
     "GetBucketLifecycleConfiguration": "s3:GetLifecycleConfiguration",
     "GetBucketVersioning": "s3:GetBucketVersioning",
     "AbortMultipartUpload": "s3:AbortMultipartUpload",
-} | dict.fromkeys((*WRITES, "CompleteMultipartUpload", "UploadPartCopy"), "s3:PutObject")
+} | dict.fromkeys((*WRITES, "CompleteMultipartUpload"), "s3:PutObject")
+_ACTIONS |= dict.fromkeys(COPIES, "s3:PutObject, and s3:GetObject of what is copied")
 
 _HINT_OF_CODE = {
     "RequestTimeTooSkewed": Verdict(Denial.CLOCK, "set this machine's clock"),
@@ -148,6 +153,12 @@ def _unblocked_hint(seen: Evidence) -> str:
     )
 
 
+def _rights_hint(seen: Evidence) -> str:
+    """Of what no customer key has a say in."""
+    action = _ACTIONS.get(seen.operation)
+    return f"check your rights on the bucket{f', it takes {action}' if action else ''}"
+
+
 _TABLE: tuple[tuple[Callable[[Evidence], bool], Denial, str | Callable[[Evidence], str]], ...] = (
     # What the message says outright.
     (lambda seen: _BLOCKED_TEXT in seen.text.lower(), Denial.SSE_C_BLOCKED, _blocked_hint),
@@ -172,6 +183,7 @@ _TABLE: tuple[tuple[Callable[[Evidence], bool], Denial, str | Callable[[Evidence
      _PERHAPS_BLOCKED_HINT),
     (lambda seen: seen.operation in DELETES, Denial.UNKNOWN,
      "check your right to remove objects, and that none is locked"),
-    (lambda _: True, Denial.UNKNOWN,
+    (lambda seen: seen.operation in READS, Denial.UNKNOWN,
      "check your rights on the bucket, and that this is the object's customer key"),
+    (lambda _: True, Denial.UNKNOWN, _rights_hint),
 )  # fmt: skip

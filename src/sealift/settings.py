@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from dotenv import dotenv_values
 
 from sealift.errors import SettingsError
-from sealift.key_files import is_key_name, read_key_file
-from sealift.key_sources import KeySources
+from sealift.key_sources.files import is_key_name, read_key_file
+from sealift.key_sources.gathering import KeySources
 from sealift.keyring import Keyring
 from sealift.keys import CustomerKey, Secret
 

@@ -18,7 +18,7 @@ from tests.cli.conftest import RAW_KEY, Ended
 from tests.kit import SECRET, assert_secret, forms
 
 from sealift.catalogue import Catalogue
-from sealift.key_files import read_key_file
+from sealift.key_sources.files import read_key_file
 from sealift.keys import CustomerKey
 from sealift.model import Known
 

@@ -13,7 +13,7 @@ from sealift.keyring import HeldKey, Keyring
 from sealift.keys import CustomerKey
 from sealift.model import UNSEALED
 from sealift.options import TreeOptions
-from sealift.seals import ANY_KEY, From, RekeyOptions, Seal
+from sealift.rekey.seals import ANY_KEY, From, RekeyOptions, Seal
 
 KMS_KEY = "testkey-1"
 

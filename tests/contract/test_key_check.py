@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.contract.site import Ended, Site, boto_seal
 
-from sealift.key_files import write_key_file
+from sealift.key_sources.files import write_key_file
 from sealift.keyring import HeldKey
 from sealift.keys import CustomerKey
 

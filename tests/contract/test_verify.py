@@ -12,10 +12,10 @@ from tests.contract.site import PART_SIZE, Record, Site, boto_seal, make_tree, n
 
 from sealift.checksums import crc64, encode
 from sealift.errors import CustomerKeyError, UsageError, VerifyError
-from sealift.findings import Finding, How, VerifyOptions, VerifyReport
 from sealift.keyring import HeldKey, Keyring, Rule
 from sealift.keys import CustomerKey
 from sealift.options import TreeOptions
+from sealift.verify.findings import Finding, How, VerifyOptions, VerifyReport
 
 FILES = {
     "a": b"some bytes",

@@ -13,10 +13,10 @@ from tests.contract.test_verify import FILES, SEALED, findings, verified
 
 from sealift.engine import Engine
 from sealift.errors import UsageError
-from sealift.findings import Finding, VerifyOptions
 from sealift.keyring import HeldKey, Keyring
 from sealift.keys import CustomerKey
 from sealift.options import TreeOptions
+from sealift.verify.findings import Finding, VerifyOptions
 from sealift.wire.pages import ListingClient
 
 

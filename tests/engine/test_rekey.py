@@ -22,8 +22,8 @@ from sealift.keyring import HeldKey, Keyring
 from sealift.keys import CustomerKey
 from sealift.model import Location
 from sealift.records import RunRecord
-from sealift.rehearsal import probe_token
-from sealift.seals import From, RekeyOptions, Seal
+from sealift.rekey.rehearsal import probe_token
+from sealift.rekey.seals import From, RekeyOptions, Seal
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(20)]
 

@@ -21,10 +21,10 @@ from tests.kit import CUSTOMER_KEY, KEY, OTHER_KEY
 
 from sealift.console.report import lines
 from sealift.errors import VerifyError
-from sealift.findings import Finding, VerifyOptions, VerifyReport
 from sealift.keyring import HeldKey, Keyring
 from sealift.keys import CustomerKey
 from sealift.model import Location
+from sealift.verify.findings import Finding, VerifyOptions, VerifyReport
 
 from .conftest import LARGE, PART_SIZE, SEAL, Site
 

@@ -18,11 +18,11 @@ from tests.dumps import dumped
 from tests.kit import OTHER_KEY, SECRET, assert_secret, fragments
 
 from sealift.errors import CustomerKeyError, SealiftError
-from sealift.key_command import run_key_command
-from sealift.key_files import keys_in, read_key_file, write_key_file
+from sealift.key_sources.command import run_key_command
+from sealift.key_sources.files import keys_in, read_key_file, write_key_file
+from sealift.key_sources.os_keyring import store_in_os_keyring
 from sealift.keyring import HeldKey
 from sealift.keys import CustomerKey, Secret, gives_away
-from sealift.os_keyring import store_in_os_keyring
 from sealift.settings import read_settings
 from sealift.wire.http1 import request_head
 

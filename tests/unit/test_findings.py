@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from sealift.contents import Judged, judge
 from sealift.errors import Cause
-from sealift.findings import MAX_NAMED, Finding, How, Noticed, VerifyReport, error_of
+from sealift.verify.contents import Judged, judge
+from sealift.verify.findings import MAX_NAMED, Finding, How, Noticed, VerifyReport, error_of
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "verify.md").read_text()
 

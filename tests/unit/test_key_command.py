@@ -12,7 +12,7 @@ import pytest
 from tests.kit import SECRET, assert_secret, forms
 
 from sealift.errors import CustomerKeyError
-from sealift.key_command import run_key_command
+from sealift.key_sources.command import run_key_command
 
 TEXT = forms(SECRET)["base64"].decode()
 
@@ -37,7 +37,7 @@ def test_what_it_says_on_stderr_goes_to_the_user(capfd: pytest.CaptureFixture[st
 
 
 def test_it_does_not_wait_for_input() -> None:
-    code = f"from sealift.key_command import run_key_command as run; print(len(run({'cat'!r})))"
+    code = f"from sealift.key_sources.command import run_key_command as r; print(len(r({'cat'!r})))"
     ended = subprocess.run(
         [sys.executable, "-c", code], input=b"not for it", capture_output=True, check=True
     )

@@ -11,7 +11,7 @@ import pytest
 from tests.kit import SECRET, assert_secret
 
 from sealift.errors import CustomerKeyError
-from sealift.key_files import (
+from sealift.key_sources.files import (
     key_directory_files,
     keys_in,
     make_key_directory,

@@ -12,8 +12,8 @@ import pytest
 from tests.kit import SECRET, assert_secret
 
 from sealift.errors import CustomerKeyError, SettingsError
-from sealift.key_files import write_key_file
-from sealift.key_sources import KeySources
+from sealift.key_sources.files import write_key_file
+from sealift.key_sources.gathering import KeySources
 from sealift.keyring import HeldKey
 from sealift.keys import CustomerKey
 from sealift.model import Location

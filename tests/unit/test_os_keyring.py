@@ -14,10 +14,10 @@ import pytest
 from tests.kit import SECRET, assert_secret, forms
 
 from sealift.errors import CustomerKeyError
-from sealift.key_sources import KeySources
+from sealift.key_sources.gathering import KeySources
+from sealift.key_sources.os_keyring import read_os_keyring, store_in_os_keyring
 from sealift.keyring import HeldKey
 from sealift.keys import CustomerKey
-from sealift.os_keyring import read_os_keyring, store_in_os_keyring
 
 KEY, OTHER = CustomerKey(SECRET), CustomerKey(SECRET[::-1])
 HELD = HeldKey(KEY, "elsewhere", "finance", 1795668900.0)
@@ -84,7 +84,7 @@ def test_it_is_a_source(backend: InMemory) -> None:
 @pytest.mark.usefixtures("backend")
 def test_the_library_is_not_loaded_for_nothing(own: Path) -> None:
     code = (
-        "import sys; from sealift.key_sources import KeySources\n"
+        "import sys; from sealift.key_sources.gathering import KeySources\n"
         "print(len(KeySources({}, {}).keyring), 'keyring' in sys.modules)"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sealift.encryption import KMS, S3, ServerSide
-from sealift.seals import (
+from sealift.rekey.seals import (
     ANY_KEY,
     KINDS,
     From,

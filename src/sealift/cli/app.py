@@ -196,7 +196,7 @@ def verify(
     Prints a report; exit code 0 says that all is as it should be.
     """
     from sealift.cli.verifying import verify
-    from sealift.findings import VerifyOptions
+    from sealift.verify.findings import VerifyOptions
 
     options = VerifyOptions(sealed, deep, key, all_versions)
     verify(shared, local, uri, chosen, options, manifest=manifest)

@@ -25,7 +25,7 @@ from sealift.errors import (
     ReplyError,
     UsageError,
 )
-from sealift.key_files import (
+from sealift.key_sources.files import (
     MAX_CONTENT_SIZE,
     SUFFIX,
     check_label,
@@ -38,10 +38,10 @@ from sealift.key_files import (
     read_key_file,
     write_key_file,
 )
+from sealift.key_sources.os_keyring import SOURCE, store_in_os_keyring
 from sealift.keyfinder import KeyFinder, Sealed, Sealing
 from sealift.keyring import HeldKey, Keyring
 from sealift.model import Location
-from sealift.os_keyring import SOURCE, store_in_os_keyring
 
 
 def new(shared: Shared, file: str | None, label: str, show: bool) -> NoReturn:

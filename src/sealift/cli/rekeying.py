@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from sealift.keyring import Keyring
     from sealift.options import TreeOptions
-    from sealift.seals import From, RekeyOptions, Seal
+    from sealift.rekey.seals import From, RekeyOptions, Seal
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Rekeying:
     def options(self, to_key: str, keyring: Keyring) -> RekeyOptions:
         """The same for the engine, and `--to-key`. UsageError, CustomerKeyError."""
         from sealift.errors import UsageError
-        from sealift.seals import RekeyOptions
+        from sealift.rekey.seals import RekeyOptions
 
         target = _seal(to_key, keyring)
         if target == ("", None) and not self.allow_unsealed:
@@ -83,7 +83,7 @@ class Rekeying:
 
 def _seal(text: str, keyring: Keyring) -> Seal:
     from sealift.encryption import parse_sse
-    from sealift.seals import Seal
+    from sealift.rekey.seals import Seal
 
     if text in ("none", "s3") or text.startswith("kms"):
         return Seal(encryption=parse_sse(text))
@@ -92,7 +92,7 @@ def _seal(text: str, keyring: Keyring) -> Seal:
 
 def _source(text: str | None, keyring: Keyring) -> From:
     from sealift.model import UNSEALED
-    from sealift.seals import ANY_KEY, KINDS, From
+    from sealift.rekey.seals import ANY_KEY, KINDS, From
 
     if text is None:
         return ANY_KEY

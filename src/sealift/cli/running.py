@@ -39,7 +39,7 @@ from sealift.errors import (
     UsageError,
 )
 from sealift.events import Fanout, Reporter
-from sealift.key_files import is_key_name
+from sealift.key_sources.files import is_key_name
 from sealift.keyring import Keyring
 from sealift.model import DEFAULT_PART_SIZE, parse_size
 from sealift.options import DEFAULT_MEMORY, Options, SourceOptions

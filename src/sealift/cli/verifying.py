@@ -10,8 +10,8 @@ from sealift.cli.tree import Chosen
 from sealift.console.report import lines
 from sealift.engine import Engine
 from sealift.errors import UsageError
-from sealift.findings import VerifyOptions
 from sealift.model import Location
+from sealift.verify.findings import VerifyOptions
 
 
 def verify(

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from sealift.console.text import count, escape, size
-from sealift.findings import Finding, How, VerifyReport
 from sealift.model import UNSEALED
+from sealift.verify.findings import Finding, How, VerifyReport
 
 _WIDTH = 18
 _CONTENT = (

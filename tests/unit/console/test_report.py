@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sealift.console.report import lines
-from sealift.findings import MAX_NAMED, Finding, How, Noticed, VerifyReport
+from sealift.verify.findings import MAX_NAMED, Finding, How, Noticed, VerifyReport
 
 
 def _report() -> VerifyReport:

@@ -13,7 +13,7 @@ from types import ModuleType
 
 from sealift.errors import CustomerKeyError
 from sealift.files.directories import sync_directory
-from sealift.key_files import key_text, keys_in, make_key_directory
+from sealift.key_sources.files import key_text, keys_in, make_key_directory
 from sealift.keyring import HeldKey
 from sealift.keys import Secret, SecretBytes
 from sealift.state import config_directory

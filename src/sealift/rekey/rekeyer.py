@@ -31,11 +31,11 @@ from sealift.events import Reporter, Would
 from sealift.keyfinder import KeyFinder, Sealing, is_about_key
 from sealift.keyring import Keyring
 from sealift.model import UNSEALED, Job, Location, bare_etag
-from sealift.readback import check_refused, read_back
-from sealift.rehearsal import Rehearsal
-from sealift.rekey_errors import archived, has_same_bytes, is_bare, is_worth_another, locked, told
+from sealift.rekey.failures import archived, has_same_bytes, is_bare, is_worth_another, locked, told
+from sealift.rekey.readback import check_refused, read_back
+from sealift.rekey.rehearsal import Rehearsal
+from sealift.rekey.seals import RekeyOptions, Seal, Verdict, decide, first_guess, not_taken
 from sealift.resources import Resources, Settle
-from sealift.seals import RekeyOptions, Seal, Verdict, decide, first_guess, not_taken
 from sealift.wire.bucket import BucketClient, HeadFacts
 from sealift.wire.tagging import KEY_ID_TAG
 

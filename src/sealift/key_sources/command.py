@@ -15,7 +15,7 @@ import sys
 import time
 
 from sealift.errors import CustomerKeyError
-from sealift.key_files import MAX_CONTENT_SIZE
+from sealift.key_sources.files import MAX_CONTENT_SIZE
 from sealift.keys import SecretBytes
 
 # Seconds: a person may have to find a passphrase or a finger.

@@ -1,4 +1,4 @@
-"""One verification: what is on either side becomes jobs for `verifying`, name by name.
+"""One verification: what is on either side becomes jobs for `verifier`, name by name.
 
 A walk and a LIST, both in the order of names, are merged as `sync` does; memory holds a page of
 each. What one side lacks, or has in another size, is told at once. The catalogue says under which
@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 from sealift import __version__
 from sealift.catalogue import Catalogue
-from sealift.contents import Subject, differing_size
 from sealift.differences import Entries
 from sealift.errors import CatalogueError, ObjectError, UsageError
 from sealift.events import (
@@ -32,7 +31,6 @@ from sealift.events import (
 from sealift.files.disk import Disk
 from sealift.files.walk import FileEntry, Passed, file_size, ignore_lines
 from sealift.filters import Filter, is_pattern
-from sealift.findings import Finding, Noticed, VerifyOptions, VerifyReport, error_of
 from sealift.keyed import Move, Plan
 from sealift.manifest import manifest_bucket
 from sealift.merge import Side, merge
@@ -43,7 +41,9 @@ from sealift.planning import Planner
 from sealift.remote import Pages, Remote
 from sealift.resources import Sight
 from sealift.runner import Runner
-from sealift.verifying import Verifier
+from sealift.verify.contents import Subject, differing_size
+from sealift.verify.findings import Finding, Noticed, VerifyOptions, VerifyReport, error_of
+from sealift.verify.verifier import Verifier
 
 
 class Found(NamedTuple):

@@ -21,12 +21,12 @@ from sealift.model import UNSEALED, Direction, Job, Known, Location, RemoteObjec
 from sealift.options import Options, TreeOptions
 from sealift.plan import listed_root
 from sealift.planning import taken
-from sealift.rehearsal import probe_token
-from sealift.rekeyer import Outcome, Rekeyer, check_usable
+from sealift.rekey.rehearsal import probe_token
+from sealift.rekey.rekeyer import Outcome, Rekeyer, check_usable
+from sealift.rekey.seals import RekeyOptions, is_proof
 from sealift.remote import Pages, Remote
 from sealift.resources import Resources
 from sealift.runner import Runner
-from sealift.seals import RekeyOptions, is_proof
 from sealift.session import Session
 
 

@@ -26,9 +26,9 @@ from sealift.errors import (
 from sealift.events import Noted, Reporter
 from sealift.metadata import FileFacts
 from sealift.model import Direction, Job, Location, bare_etag
-from sealift.readback import check_refused, read_back
+from sealift.rekey.readback import check_refused, read_back
+from sealift.rekey.seals import Seal
 from sealift.retry import Retrier
-from sealift.seals import Seal
 from sealift.wire.bucket import BucketClient, HeadFacts
 from sealift.wire.operations import Stored
 

@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 from sealift.encryption import ServerSide, told_in
 from sealift.errors import NotSealedError, ReplyError, UnsealedError, WrongCustomerKeyError
-from sealift.findings import Finding, Noticed
 from sealift.keyfinder import KeyFinder, Sealed, Sealing, TagReader
 from sealift.keyring import Keyring
 from sealift.model import UNSEALED, ByteRange
 from sealift.retry import Retrier
+from sealift.verify.findings import Finding, Noticed
 from sealift.wire.bucket import BucketClient, HeadFacts
 from sealift.wire.http1 import Head
 

@@ -14,13 +14,13 @@ from typing import NamedTuple, TypeVar
 
 import anyio
 
-from sealift.comparing import FileReader, ObjectReader
 from sealift.errors import ObjectError, ReplyError
-from sealift.findings import Finding, How, Noticed
 from sealift.keyfinder import Sealing, is_about_key
 from sealift.model import UNSEALED, Job
-from sealift.proving import Keyed, hidden
 from sealift.retry import Retrier
+from sealift.verify.findings import Finding, How, Noticed
+from sealift.verify.proving import Keyed, hidden
+from sealift.verify.reading import FileReader, ObjectReader
 from sealift.wire.bucket import BucketClient, HeadFacts
 
 T = TypeVar("T")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sealift.comparing import FileReader, ObjectReader
-from sealift.contents import Comparer, HiddenError, Subject
 from sealift.errors import ObjectError, ReplyError
-from sealift.findings import Finding, Noticed, VerifyOptions, VerifyReport, error_of
 from sealift.model import Job, Location
-from sealift.proving import Keyed, hidden_in_archive
 from sealift.resources import Settle, Sight
 from sealift.schedule import BATCH_SIZE
+from sealift.verify.contents import Comparer, HiddenError, Subject
+from sealift.verify.findings import Finding, Noticed, VerifyOptions, VerifyReport, error_of
+from sealift.verify.proving import Keyed, hidden_in_archive
+from sealift.verify.reading import FileReader, ObjectReader
 
 
 class Verifier:

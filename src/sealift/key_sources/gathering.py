@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 
 from sealift.config import Config, read_config
 from sealift.errors import CustomerKeyError, SealiftError, SettingsError
-from sealift.key_files import (
+from sealift.key_sources.files import (
     KEY_MD5_NAME,
     KEY_NAME,
     has_key,
@@ -28,9 +28,9 @@ from sealift.key_files import (
     read_directory_file,
     read_key_file,
 )
+from sealift.key_sources.os_keyring import read_os_keyring
 from sealift.keyring import HeldKey, Keyring
 from sealift.keys import CustomerKey, Secret
-from sealift.os_keyring import read_os_keyring
 from sealift.state import config_directory
 
 KEY_COMMAND_NAME = "SEALIFT_KEY_COMMAND"
@@ -163,7 +163,7 @@ class KeySources:
         command = self._command or config.key_command
         if command is None:
             return []
-        from sealift.key_command import run_key_command  # here, as what few runs need
+        from sealift.key_sources.command import run_key_command  # here, as what few runs need
 
         return keys_in(run_key_command(command), "what the key command printed", "key command")
 

@@ -1,0 +1,1 @@
+"""Proves what is on both sides, and how it is sealed; `verification` has a run."""
