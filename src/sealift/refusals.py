@@ -83,8 +83,7 @@ _ACTIONS = {
     "GetBucketLifecycleConfiguration": "s3:GetLifecycleConfiguration",
     "GetBucketVersioning": "s3:GetBucketVersioning",
     "AbortMultipartUpload": "s3:AbortMultipartUpload",
-} | dict.fromkeys((*WRITES, "CompleteMultipartUpload"), "s3:PutObject")
-_ACTIONS |= dict.fromkeys(COPIES, "s3:PutObject, and s3:GetObject of what is copied")
+} | dict.fromkeys((*WRITES, "CompleteMultipartUpload", "UploadPartCopy"), "s3:PutObject")
 
 _HINT_OF_CODE = {
     "RequestTimeTooSkewed": Verdict(Denial.CLOCK, "set this machine's clock"),
@@ -149,14 +148,20 @@ def _policy_hint(seen: Evidence) -> str:
 def _unblocked_hint(seen: Evidence) -> str:
     return (
         "the bucket does not block SSE-C, so a policy refuses it: you need "
-        f"{_ACTIONS[seen.operation]}, and no policy may forbid SSE-C"
+        f"{_needed(seen)}, and no policy may forbid SSE-C"
     )
+
+
+def _needed(seen: Evidence) -> str:
+    """The rights that a request takes, empty where they are not known."""
+    action = _ACTIONS.get(seen.operation, "")
+    return f"{action}, s3:GetObject of what is copied" if seen.operation in COPIES else action
 
 
 def _rights_hint(seen: Evidence) -> str:
     """Of what no customer key has a say in."""
-    action = _ACTIONS.get(seen.operation)
-    return f"check your rights on the bucket{f', it takes {action}' if action else ''}"
+    needed = _needed(seen)
+    return f"check your rights on the bucket{f'; it takes {needed}' if needed else ''}"
 
 
 _TABLE: tuple[tuple[Callable[[Evidence], bool], Denial, str | Callable[[Evidence], str]], ...] = (
