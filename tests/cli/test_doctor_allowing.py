@@ -43,6 +43,15 @@ def test_sse_c_that_is_allowed_already(server: FaultServer, run: Run) -> None:
     assert not server.seen("PutBucketEncryption")
 
 
+def test_a_bucket_without_a_rule_is_left_alone(server: FaultServer, run: Run) -> None:
+    """Nothing is blocked there, and a default encryption that was made up may stop plain writes."""
+    server.settings.encryption = None
+    ended = run("doctor", "--allow-sse-c", "--yes")
+    assert ended.status == 0
+    assert "nothing was changed" in ended.stdout
+    assert not server.seen("PutBucketEncryption")
+
+
 def test_sse_c_is_not_allowed_unasked(server: FaultServer, run_process: Run) -> None:
     server.settings.encryption = encryption_document("SSE-C")
     ended = run_process("doctor", "--allow-sse-c")
