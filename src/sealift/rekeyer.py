@@ -55,16 +55,25 @@ class Found(NamedTuple):
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of an object, for the report; None where that is not known."""
+    """What became of an object, for the report; None where that is not known.
+
+    One that was `interrupted` stands there whole, under its old key or the new one.
+    """
 
     job: Job
-    outcome: str = "failed"
+    outcome: str = "interrupted"
     seal: Seal | None = None
     way: Way | None = None
     crc: int | None = None
     old_version_id: str | None = None
     version_id: str | None = None
     error: SealiftError | None = None
+
+    def fail(self, error: SealiftError) -> None:
+        """It ended by `error`; what was rekeyed before stays so."""
+        self.error = error
+        if self.outcome == "interrupted":
+            self.outcome = "failed"
 
 
 # Hears of each object; awaited now and then.
@@ -126,10 +135,10 @@ class Rekeyer:
                     checked = await self._rekey(entry)
                 except ObjectError as error:
                     failure = await self._resources.explained(error, job)
-                    entry.error = failure
+                    entry.fail(failure)
                     settle(job, failure)
                 except SealiftError as error:  # no more objects are tried
-                    entry.error = error
+                    entry.fail(error)
                     raise
                 else:
                     settle(job, checked)
@@ -139,23 +148,29 @@ class Rekeyer:
     async def foresee(self, jobs: Sequence[Job], settle: Settle) -> None:
         """Say what would be done to the objects of `jobs`; nothing is written."""
         ended = []
-        for job in jobs:
-            entry = Outcome(job)
-            ended.append(entry)
-            try:
-                found = await self._find(job)
-                if self._decide(entry, found) is Verdict.SAME:
-                    entry.outcome = "unchanged"
-                    settle(job, None)
-                    continue
-            except ObjectError as error:
-                entry.error = error
-                settle(job, error)
-                continue
-            entry.outcome, entry.way = "would", choose_way(found.head.size, ())
-            to = f"{self._target.text} from {found.seal.text}, by {entry.way.value}, or streamed"
-            self._reporter.emit(Would("rekey", str(job.location), to, job.size, job))
-        await self._report(ended)
+        try:
+            for job in jobs:
+                entry = Outcome(job)
+                ended.append(entry)
+                try:
+                    await self._foresee(entry, settle)
+                except ObjectError as error:
+                    entry.fail(error)
+                    settle(job, error)
+        finally:
+            await self._report(ended)
+
+    async def _foresee(self, entry: Outcome, settle: Settle) -> None:
+        job = entry.job
+        found = await self._find(job)
+        self._resources.note_done()
+        if self._decide(entry, found) is Verdict.SAME:
+            entry.outcome = "unchanged"
+            settle(job, None)
+            return
+        entry.outcome, entry.way = "would", choose_way(found.head.size, ())
+        to = f"{self._target.text} from {found.seal.text}, by {entry.way.value}, or streamed"
+        self._reporter.emit(Would("rekey", str(job.location), to, job.size, job))
 
     async def _rekey(self, entry: Outcome) -> bool | None:
         """Rekey one object; see `Settle` for what is returned. Raises ObjectError."""

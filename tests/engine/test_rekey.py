@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 from tests.engine.conftest import LARGE, Record, Site
-from tests.faults import ApplyThenReset, Fault, Flip, Match, NoEcho, Status, WrongEcho
+from tests.faults import ApplyThenReset, Delay, Fault, Flip, Match, NoEcho, Status, WrongEcho
 from tests.faults.messages import Reply
 from tests.faults.plan import Plan
 from tests.kit import CUSTOMER_KEY, KEY, OTHER_KEY
@@ -23,6 +24,7 @@ from sealift.keys import CustomerKey
 from sealift.model import Location
 from sealift.records import RunRecord
 from sealift.rehearsal import probe_token
+from sealift.schedule import Schedule
 from sealift.seals import From, RekeyOptions, Seal
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(20)]
@@ -244,6 +246,48 @@ async def test_a_report_is_written_also_of_a_run_that_is_interrupted(
     assert len(rekeyed) >= 9
     for name in rekeyed:
         assert_rekeyed(site, name, b"content")
+
+
+@pytest.mark.parametrize(("dry_run", "done"), [(False, "rekeyed"), (True, "would")])
+async def test_a_report_tells_what_an_interrupt_left_open(
+    site: Site, tmp_path: Path, dry_run: bool, done: str
+) -> None:
+    for name in "abc":
+        store(site, f"p/{name}", b"content")
+    report = tmp_path / "report"
+    site.server.script(Match(operation="HeadObject", name="p/b"), Delay(1.0))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(partial(rekey, site, report=str(report), dry_run=dry_run))
+        while "p/b" not in of_users(site, "HeadObject"):
+            await anyio.sleep(0.01)
+        group.cancel_scope.cancel()
+
+    written = [json.loads(line) for line in report.read_text().splitlines()]
+    assert [(one["name"], one["outcome"]) for one in written] == [
+        ("p/a", done),
+        ("p/b", "interrupted"),
+    ]
+
+
+async def test_a_report_tells_what_failed(site: Site, tmp_path: Path) -> None:
+    store(site, "p/a", b"content", bytes(32))
+    report = tmp_path / "report"
+    await rekey(site, report=str(report))
+    written = json.loads(report.read_text())
+    assert written["outcome"] == "failed"
+    assert "not at hand" in written["error"]
+
+
+async def test_a_dry_run_has_as_many_requests_at_once_as_pays(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(site, "p/a", b"content")
+    store(site, "p/b", b"content", KEY)
+    noted = []
+    monkeypatch.setattr(Schedule, "note_done", lambda _: noted.append(1))
+    await rekey(site, dry_run=True)
+    assert len(noted) == 2
 
 
 async def test_what_a_killed_run_tried_the_server_with_is_removed(
