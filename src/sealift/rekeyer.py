@@ -36,13 +36,11 @@ from sealift.rehearsal import Rehearsal
 from sealift.rekey_errors import archived, has_same_bytes, is_bare, is_worth_another, locked, told
 from sealift.resources import Resources, Settle
 from sealift.seals import RekeyOptions, Seal, Verdict, decide, first_guess, not_taken
-from sealift.wire.bucket import BucketClient, HeadFacts
+from sealift.wire.bucket import NULL_VERSION, BucketClient, HeadFacts
 from sealift.wire.tagging import KEY_ID_TAG
 
 # How often an object is begun anew when it was replaced meanwhile.
 START_COUNT = 3
-# Of what was there before the bucket had versions; MiniStack does not name it.
-NULL_VERSION = "null"
 
 
 class Found(NamedTuple):
@@ -288,9 +286,8 @@ class Rekeyer:
         if not await self._rehearsal.can(way, seal, found.reader, copier):
             way = Way.STREAM
         entry.way = way
-        described = describe(
-            head.carried, head.kept, await self._tags(name), self._target.key_id, datetime.now(UTC)
-        )
+        tags = await self._tags(name) if head.tag_count or not self._rehearsal.tells_tags else {}
+        described = describe(head.carried, head.kept, tags, self._target.key_id, datetime.now(UTC))
         job.source, job.expects, job.crc = job.location, bare_etag(head.etag), None
         try:
             checked = await copier.copy_by(way, job, head, described)
@@ -325,7 +322,8 @@ class Rekeyer:
             self._writer, self._retrier, job, found.head, is_copied=way is not Way.STREAM
         )
         is_copied = way is not Way.STREAM
-        if after.noted_tags or (is_copied and (described.tags or described.is_retagged)):
+        may_lack = described.tags and (is_copied or not self._rehearsal.keeps_tags)
+        if after.noted_tags or may_lack or (is_copied and described.is_retagged):
             await self._set_tags(name, described.tags)
         if (way, seal) not in self._seen_refused and (seal.key_id or self._target.key_id):
             await check_refused(found.reader, self._retrier, name, after)
@@ -341,11 +339,11 @@ class Rekeyer:
 
     async def _end_old_version(self, entry: Outcome, old: str | None) -> None:
         """Remove the version that was read, where that is asked for and it is there still."""
-        name, version_id = entry.job.location.name, entry.version_id
+        name = entry.job.location.name
         entry.old_version_id = old
-        if version_id is None or (old or NULL_VERSION) == version_id:
-            return
         old = old or NULL_VERSION
+        if old == (entry.version_id or NULL_VERSION):  # there is one, and it was replaced
+            return
         if not self._options.remove_old_versions:
             self.old_version_count += 1
             return

@@ -187,7 +187,7 @@ class Visit:
                 break
             await retrier.run(name, objects.delete_object, name, head.version_id)
             self.has_removed = True
-        await retrier.run(name, objects.delete_object, name)
+        await retrier.run(name, objects.erase_object, name)
         self.has_removed = True
 
 
