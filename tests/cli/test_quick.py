@@ -167,3 +167,19 @@ def test_a_reader_that_has_seen_enough(work: object) -> None:
         capture_output=True, text=True, check=False, timeout=50,
     )  # fmt: skip
     assert ended.stderr == "1\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["", "--report a", "--report=a", "--manifest a", "-j 8 --report a --no-progress", "--region=x"],
+)
+def test_a_run_is_the_same_wherever_its_account_goes(words: str) -> None:
+    """So that the one that goes on with a killed run ends it in `jobs` too."""
+    moved = ["rekey", "s3://b/p/", "--to-key", "9d02"]
+    assert quick.aim([*moved[:2], *words.split(), *moved[2:]]) == tuple(moved)
+
+
+@pytest.mark.parametrize("words", ["--dry-run", "--from-key none", "--include *.jpg"])
+def test_a_run_of_other_objects_is_another_one(words: str) -> None:
+    moved = ["rekey", "s3://b/p/", "--to-key", "9d02"]
+    assert quick.aim([*moved, *words.split()]) == (*moved, *words.split())

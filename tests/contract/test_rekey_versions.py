@@ -30,10 +30,8 @@ def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
-def _version(site: Site) -> None:
-    site.boto.put_bucket_versioning(
-        Bucket=site.bucket, VersioningConfiguration={"Status": "Enabled"}
-    )
+def _version(site: Site, status: str = "Enabled") -> None:
+    site.boto.put_bucket_versioning(Bucket=site.bucket, VersioningConfiguration={"Status": status})
 
 
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
@@ -74,6 +72,29 @@ def test_exactly_the_version_that_was_read_is_removed(site: Site, keys: Keys, si
     }  # fmt: skip
     assert keys.read("p/object") == noise(size)
     assert keys.read("p/null") == b"before there were versions"
+
+
+@pytest.mark.parametrize("removes", [False, True])
+def test_where_versions_are_suspended_the_old_one_is_told_of_or_removed(
+    site: Site, keys: Keys, removes: bool
+) -> None:
+    """The new one has no id, and no delete marker stays of what the server was tried with."""
+    _version(site)
+    old = keys.put("p/object", b"content")["VersionId"]
+    _version(site, "Suspended")
+    keys.put("p/null", b"content")
+    seen: list[Event] = []
+
+    record = keys.rekey("p/", remove_old_versions=removes, record=Record(on_event=seen.append))
+
+    assert record.failed == {}
+    assert keys.read("p/object") == keys.read("p/null") == b"content"
+    stay = set() if removes else {("p/object", old)}
+    assert set(versions(site.boto, site.bucket)) == {
+        ("p/object", "null"), ("p/null", "null"), *stay,
+    }  # fmt: skip
+    notes = [event.text for event in seen if isinstance(event, Noted)]
+    assert any(text.startswith("1 old version") for text in notes) is not removes
 
 
 def test_without_versions_nothing_is_removed(site: Site, keys: Keys) -> None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 from tests.engine.conftest import LARGE, Record, Site
-from tests.faults import ApplyThenReset, Fault, Flip, Match, NoEcho, Status, WrongEcho
+from tests.faults import ApplyThenReset, Delay, Fault, Flip, Match, NoEcho, Status, WrongEcho
 from tests.faults.messages import Reply
 from tests.faults.plan import Plan
-from tests.kit import CUSTOMER_KEY, KEY, OTHER_KEY
+from tests.kit import CUSTOMER_KEY, KEY, OTHER_KEY, until
 
 from sealift.errors import IntegrityError, NotSealedError, SettingsError
 from sealift.journal import Journal
@@ -24,6 +25,7 @@ from sealift.model import Location
 from sealift.records import RunRecord
 from sealift.rekey.rehearsal import probe_token
 from sealift.rekey.seals import From, RekeyOptions, Seal
+from sealift.schedule import Schedule
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(20)]
 
@@ -78,6 +80,20 @@ class Plaintext:
         objects, place = self.site.server.objects, ("bucket", self.name)
         objects[place] = replace(objects[place], customer_key_md5=None)
         return reply
+
+
+class Untold:
+    """HEAD does not tell how many tags there are, as on MiniStack."""
+
+    def shape(self, plan: Plan) -> None:
+        plan.reshape.append(lambda reply: reply.but(**{"x-amz-tagging-count": None}))
+
+
+class Untagged:
+    """The tags that come with a write are lost."""
+
+    def shape(self, plan: Plan) -> None:
+        plan.alter.append(lambda sent: replace(sent, headers={**sent.headers, "x-amz-tagging": ""}))
 
 
 def of_users(site: Site, operation: str) -> list[str]:
@@ -190,6 +206,37 @@ async def test_a_lost_reply_is_no_failure(site: Site, copies: bool, size: int) -
     assert_nothing_left(site)
 
 
+@pytest.mark.parametrize("copies", [True, False])
+@pytest.mark.parametrize(
+    ("operation", "fault", "asked"),
+    [
+        ("ListParts", Untold(), 1),  # which is never sent
+        ("HeadObject", Untold(), 3),
+        ("PutObject", Untagged(), 3),
+        ("GetObjectTagging", Status(501, "NotImplemented"), 3),
+    ],
+)
+async def test_tags_are_asked_for_where_there_may_be_some_and_none_are_lost(
+    site: Site, operation: str, fault: Fault, asked: int, copies: bool
+) -> None:
+    """What a server tells of tags is believed once it has told of those of the probe."""
+    server = site.server
+    for name in ("a", "b"):
+        store(site, f"p/{name}", b"content")
+    server.store("p/t", b"t", customer_key=OTHER_KEY, headers=TIMES | {"x-amz-tagging": "x=%20y"})
+    server.script(Match(operation=operation, times=None), fault)
+    if not copies:
+        server.script(Match(operation="CopyObject", times=None), NO_COPY)
+
+    record = await rekey(site)
+
+    assert record.finished == {"p/a", "p/b", "p/t"}
+    if operation != "GetObjectTagging":
+        assert server.s3.tags["bucket", "p/t"] == {"x": " y"}
+    assert len(set(of_users(site, "GetObjectTagging"))) == asked
+    assert_nothing_left(site)
+
+
 @pytest.mark.parametrize("operation", ["GetObject", "CopyObject"])
 async def test_archived_objects_are_named_as_such(site: Site, operation: str) -> None:
     store(site, "p/a", b"a")
@@ -244,6 +291,47 @@ async def test_a_report_is_written_also_of_a_run_that_is_interrupted(
     assert len(rekeyed) >= 9
     for name in rekeyed:
         assert_rekeyed(site, name, b"content")
+
+
+@pytest.mark.parametrize(("dry_run", "done"), [(False, "rekeyed"), (True, "would")])
+async def test_a_report_tells_what_an_interrupt_left_open(
+    site: Site, tmp_path: Path, dry_run: bool, done: str
+) -> None:
+    for name in "abc":
+        store(site, f"p/{name}", b"content")
+    report = tmp_path / "report"
+    site.server.script(Match(operation="HeadObject", name="p/b"), Delay(1.0))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(partial(rekey, site, report=str(report), dry_run=dry_run))
+        await until(lambda: "p/b" in of_users(site, "HeadObject"))
+        group.cancel_scope.cancel()
+
+    written = [json.loads(line) for line in report.read_text().splitlines()]
+    assert [(one["name"], one["outcome"]) for one in written] == [
+        ("p/a", done),
+        ("p/b", "interrupted"),
+    ]
+
+
+async def test_a_report_tells_what_failed(site: Site, tmp_path: Path) -> None:
+    store(site, "p/a", b"content", bytes(32))
+    report = tmp_path / "report"
+    await rekey(site, report=str(report))
+    written = json.loads(report.read_text())
+    assert written["outcome"] == "failed"
+    assert "not at hand" in written["error"]
+
+
+async def test_a_dry_run_has_as_many_requests_at_once_as_pays(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(site, "p/a", b"content")
+    store(site, "p/b", b"content", KEY)
+    noted = []
+    monkeypatch.setattr(Schedule, "note_done", lambda _: noted.append(1))
+    await rekey(site, dry_run=True)
+    assert len(noted) == 2
 
 
 async def test_what_a_killed_run_tried_the_server_with_is_removed(

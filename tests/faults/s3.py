@@ -184,6 +184,9 @@ class S3:
             **stored.headers,
             **echo(stored.customer_key_md5),
         }
+        tags = self.tags.get((request.bucket, request.name))
+        if tags:
+            reply["x-amz-tagging-count"] = str(len(tags))
         size = stored.size
         if "range" in headers:
             first, last = parse_range(headers["range"], size)

@@ -37,6 +37,8 @@ _SYNC_FLAGS = {
     if field.default is False
 }
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
+# Options of some commands that name a file which tells what was done.
+_ACCOUNTS = frozenset(("--report", "--manifest"))
 
 
 class Line(NamedTuple):
@@ -78,10 +80,18 @@ def read(words: Sequence[str]) -> Line | None:
 
 
 def aim(words: Sequence[str]) -> tuple[str, ...]:
-    """`words` without the options that every command takes: what is moved, and not how."""
+    """`words` without the options that every command takes: what is moved, and not how.
+
+    Nor where an account of it goes: another file is no other command.
+    """
     kept = []
     rest = iter(words)
     for word in rest:
+        if word in _ACCOUNTS:
+            next(rest, None)
+            continue
+        if word.split("=", 1)[0] in _ACCOUNTS:
+            continue
         name = _NAMES.get(word)
         if name is None:
             name = _NAMES.get(word.split("=", 1)[0]) if "=" in word else None

@@ -192,7 +192,7 @@ class Visit:
                 break
             await retrier.run(name, objects.delete_object, name, version_id)
             self.has_removed = True
-        await retrier.run(name, objects.delete_object, name)
+        await retrier.run(name, objects.erase_object, name)
         self.has_removed = True
         if self.versioning:
             raise ObjectError("hidden by a delete marker, and what its versions are is not known")

@@ -139,7 +139,7 @@ class Rekey:
         for name in self._probes:
             if probe_token(name) in tokens:
                 try:
-                    await self._session.retrier.run(name, objects.delete_object, name)
+                    await self._session.retrier.run(name, objects.erase_object, name)
                 except ObjectError as error:
                     self._reporter.emit(Noted(f"{name} could not be removed: {error}"))
 

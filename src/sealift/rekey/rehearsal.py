@@ -30,9 +30,11 @@ from sealift.rekey.readback import check_refused, read_back
 from sealift.rekey.seals import Seal
 from sealift.retry import Retrier
 from sealift.wire.bucket import BucketClient, HeadFacts
-from sealift.wire.operations import Stored
+from sealift.wire.operations import Headers, Stored
+from sealift.wire.tagging import tagging_header
 
 _NAME = re.compile(r"\.sealift-probe-([0-9a-f]{16})")
+_TAGS = {"sealift-probe": "1"}
 # Seconds that the removal of a probe may take, whatever else happens.
 REMOVAL_TIME = 30.0
 
@@ -64,9 +66,16 @@ class Rehearsal:
         self._lock = anyio.Lock()
         self._is_checked = False
         self._able: dict[tuple[Way, Seal], bool] = {}
+        self.tells_tags = False
+        """Whether HEAD tells of an object that it has tags."""
+        self.keeps_tags = False
+        """Whether PutObject is known to keep those that come with it."""
 
     async def check_target(self) -> None:
-        """SettingsError when the server does not take objects as they are to be."""
+        """SettingsError when the server does not take objects as they are to be.
+
+        What it does with tags is seen by the way.
+        """
         async with self._lock:
             if self._is_checked:
                 return
@@ -75,6 +84,7 @@ class Rehearsal:
                 _, job, stored = await self._put(self._objects, versions)
                 job.etag = stored.etag
                 await read_back(self._objects, self._retrier, job, stored, is_copied=True)
+                await self._look_at_tags(versions)
             except ObjectError as error:
                 text = f"the server does not put an object under {self._target.text}"
                 raise SettingsError(
@@ -124,8 +134,23 @@ class Rehearsal:
             await self._remove(versions)
         return True
 
+    async def _look_at_tags(self, versions: list[str | None]) -> None:
+        name = self._location.name
+        try:
+            _, _, head = await self._put(self._objects, versions, tagging_header(_TAGS))
+            self.tells_tags = head.tag_count == len(_TAGS)
+            there = await self._retrier.run(name, self._objects.get_object_tagging, name)
+        except ObjectError:  # no right to write tags, or to read them
+            self.tells_tags = False
+            return
+        self.keeps_tags = there == _TAGS
+        self.tells_tags = self.tells_tags and self.keeps_tags
+
     async def _put(
-        self, objects: BucketClient, versions: list[str | None]
+        self,
+        objects: BucketClient,
+        versions: list[str | None],
+        headers: Headers | None = None,
     ) -> tuple[bytes, Job, HeadFacts]:
         """Put the probe; `versions` hears of what is to be removed, as soon as there may be any."""
         body, location = secrets.token_bytes(64), self._location
@@ -135,8 +160,9 @@ class Rehearsal:
 
         async def put_once() -> Stored:
             return await objects.put_object(
-                name, memoryview(body), len(body), digest, None, FileFacts(None, digest.crc), None
-            )
+                name, memoryview(body), len(body), digest, None, FileFacts(None, digest.crc), None,
+                headers,
+            )  # fmt: skip
 
         try:
             stored: Stored = await self._retrier.run(name, put_once)
@@ -160,13 +186,13 @@ class Rehearsal:
     async def _remove(self, versions: list[str | None]) -> None:
         """Remove all versions of the probe that are known; what cannot be is left to later runs."""
         known = {version for version in versions if version is not None}
-        doomed: list[str | None] = [*known] or versions[:1]
         name = self._location.name
         with anyio.move_on_after(REMOVAL_TIME, shield=True):
-            for version in doomed:
-                try:
+            try:
+                for version in known:
                     await self._retrier.run(name, self._objects.delete_object, name, version)
-                except ObjectError as error:
-                    text = f"{self._location}, made to try the server, could not be removed"
-                    self._reporter.emit(Noted(f"{text}: {error}"))
-                    return
+                if versions and not known:
+                    await self._retrier.run(name, self._objects.erase_object, name)
+            except ObjectError as error:
+                text = f"{self._location}, made to try the server, could not be removed"
+                self._reporter.emit(Noted(f"{text}: {error}"))

@@ -36,13 +36,11 @@ from sealift.rekey.readback import check_refused, read_back
 from sealift.rekey.rehearsal import Rehearsal
 from sealift.rekey.seals import RekeyOptions, Seal, Verdict, decide, first_guess, not_taken
 from sealift.resources import Resources, Settle
-from sealift.wire.bucket import BucketClient, HeadFacts
+from sealift.wire.bucket import NULL_VERSION, BucketClient, HeadFacts
 from sealift.wire.tagging import KEY_ID_TAG
 
 # How often an object is begun anew when it was replaced meanwhile.
 START_COUNT = 3
-# Of what was there before the bucket had versions; MiniStack does not name it.
-NULL_VERSION = "null"
 
 
 class Found(NamedTuple):
@@ -55,16 +53,25 @@ class Found(NamedTuple):
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of an object, for the report; None where that is not known."""
+    """What became of an object, for the report; None where that is not known.
+
+    One that was `interrupted` stands there whole, under its old key or the new one.
+    """
 
     job: Job
-    outcome: str = "failed"
+    outcome: str = "interrupted"
     seal: Seal | None = None
     way: Way | None = None
     crc: int | None = None
     old_version_id: str | None = None
     version_id: str | None = None
     error: SealiftError | None = None
+
+    def fail(self, error: SealiftError) -> None:
+        """It ended by `error`; what was rekeyed before stays so."""
+        self.error = error
+        if self.outcome == "interrupted":
+            self.outcome = "failed"
 
 
 # Hears of each object; awaited now and then.
@@ -126,10 +133,10 @@ class Rekeyer:
                     checked = await self._rekey(entry)
                 except ObjectError as error:
                     failure = await self._resources.explained(error, job)
-                    entry.error = failure
+                    entry.fail(failure)
                     settle(job, failure)
                 except SealiftError as error:  # no more objects are tried
-                    entry.error = error
+                    entry.fail(error)
                     raise
                 else:
                     settle(job, checked)
@@ -139,23 +146,29 @@ class Rekeyer:
     async def foresee(self, jobs: Sequence[Job], settle: Settle) -> None:
         """Say what would be done to the objects of `jobs`; nothing is written."""
         ended = []
-        for job in jobs:
-            entry = Outcome(job)
-            ended.append(entry)
-            try:
-                found = await self._find(job)
-                if self._decide(entry, found) is Verdict.SAME:
-                    entry.outcome = "unchanged"
-                    settle(job, None)
-                    continue
-            except ObjectError as error:
-                entry.error = error
-                settle(job, error)
-                continue
-            entry.outcome, entry.way = "would", choose_way(found.head.size, ())
-            to = f"{self._target.text} from {found.seal.text}, by {entry.way.value}, or streamed"
-            self._reporter.emit(Would("rekey", str(job.location), to, job.size, job))
-        await self._report(ended)
+        try:
+            for job in jobs:
+                entry = Outcome(job)
+                ended.append(entry)
+                try:
+                    await self._foresee(entry, settle)
+                except ObjectError as error:
+                    entry.fail(error)
+                    settle(job, error)
+        finally:
+            await self._report(ended)
+
+    async def _foresee(self, entry: Outcome, settle: Settle) -> None:
+        job = entry.job
+        found = await self._find(job)
+        self._resources.note_done()
+        if self._decide(entry, found) is Verdict.SAME:
+            entry.outcome = "unchanged"
+            settle(job, None)
+            return
+        entry.outcome, entry.way = "would", choose_way(found.head.size, ())
+        to = f"{self._target.text} from {found.seal.text}, by {entry.way.value}, or streamed"
+        self._reporter.emit(Would("rekey", str(job.location), to, job.size, job))
 
     async def _rekey(self, entry: Outcome) -> bool | None:
         """Rekey one object; see `Settle` for what is returned. Raises ObjectError."""
@@ -273,9 +286,8 @@ class Rekeyer:
         if not await self._rehearsal.can(way, seal, found.reader, copier):
             way = Way.STREAM
         entry.way = way
-        described = describe(
-            head.carried, head.kept, await self._tags(name), self._target.key_id, datetime.now(UTC)
-        )
+        tags = await self._tags(name) if head.tag_count or not self._rehearsal.tells_tags else {}
+        described = describe(head.carried, head.kept, tags, self._target.key_id, datetime.now(UTC))
         job.source, job.expects, job.crc = job.location, bare_etag(head.etag), None
         try:
             checked = await copier.copy_by(way, job, head, described)
@@ -310,7 +322,8 @@ class Rekeyer:
             self._writer, self._retrier, job, found.head, is_copied=way is not Way.STREAM
         )
         is_copied = way is not Way.STREAM
-        if after.noted_tags or (is_copied and (described.tags or described.is_retagged)):
+        may_lack = described.tags and (is_copied or not self._rehearsal.keeps_tags)
+        if after.noted_tags or may_lack or (is_copied and described.is_retagged):
             await self._set_tags(name, described.tags)
         if (way, seal) not in self._seen_refused and (seal.key_id or self._target.key_id):
             await check_refused(found.reader, self._retrier, name, after)
@@ -326,11 +339,11 @@ class Rekeyer:
 
     async def _end_old_version(self, entry: Outcome, old: str | None) -> None:
         """Remove the version that was read, where that is asked for and it is there still."""
-        name, version_id = entry.job.location.name, entry.version_id
+        name = entry.job.location.name
         entry.old_version_id = old
-        if version_id is None or (old or NULL_VERSION) == version_id:
-            return
         old = old or NULL_VERSION
+        if old == (entry.version_id or NULL_VERSION):  # there is one, and it was replaced
+            return
         if not self._options.remove_old_versions:
             self.old_version_count += 1
             return

@@ -28,7 +28,14 @@ from sealift.model import Location, Part
 from sealift.replies import http_seconds
 from sealift.wire.address import AWS_DOMAINS
 from sealift.wire.deletion import delete_lists, failures_in, fits_in_xml
-from sealift.wire.heads import CRC_HEADER, carried_headers, facts_of, kept_headers, noted_tags
+from sealift.wire.heads import (
+    CRC_HEADER,
+    carried_headers,
+    facts_of,
+    kept_headers,
+    noted_tags,
+    tag_count,
+)
 from sealift.wire.http1 import Head
 from sealift.wire.listing import parse_page
 from sealift.wire.multipart import named_etag
@@ -41,6 +48,8 @@ from sealift.wire.uploads import MultipartClient
 # Requests in flight for the names of one `delete_objects` that go one by one.
 SINGLE_DELETES = 16
 _FIRST = "bytes=0-0"
+# Of what was written while the bucket had no versions; MiniStack and HEAD do not name it.
+NULL_VERSION = "null"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +60,8 @@ class HeadFacts:
     that objects are to have (or that neither was asked for). `key_md5` tells which customer key
     sealed the object, `encryption` what the server encrypted by itself: both None of a plain one.
     `carried` describes a copy as this object is; `kept` are the headers by which one is stored and
-    held as this one is; `noted_tags` those that it is to have and may lack.
+    held as this one is; `noted_tags` those that it is to have and may lack. `tag_count` is 0 also
+    where the server does not tell.
     """
 
     size: int
@@ -67,6 +77,7 @@ class HeadFacts:
     carried: Headers
     kept: Headers
     noted_tags: dict[str, str]
+    tag_count: int = 0
 
 
 class BucketClient(MultipartClient):
@@ -166,6 +177,7 @@ class BucketClient(MultipartClient):
             carried=carried_headers(head),
             kept=kept_headers(head),
             noted_tags=noted_tags(head),
+            tag_count=tag_count(head),
         )
 
     async def read_first_byte(self, name: str) -> None:
@@ -196,6 +208,19 @@ class BucketClient(MultipartClient):
         """DeleteObject; with `version_id` that version for good."""
         query = "" if version_id is None else query_string([("versionId", version_id)])
         await self._ask("DeleteObject", "DELETE", self._path(name), query, {})
+
+    async def erase_object(self, name: str) -> None:
+        """DeleteObject of what has no version id.
+
+        Where the bucket's versions are suspended, a delete marker takes its place and goes too.
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/DeletingObjectsfromVersioningSuspendedBuckets.html
+        """
+        reply, _ = await self._ask("DeleteObject", "DELETE", self._path(name), "", {})
+        head = reply.head
+        if head.get(b"x-amz-delete-marker") == "true":
+            version_id = head.get(b"x-amz-version-id")
+            if version_id == NULL_VERSION:  # another one hides what has a version id
+                await self.delete_object(name, version_id)
 
     async def delete_objects(self, names: Sequence[str]) -> dict[str, ReplyError]:
         """Remove objects, up to 1,000 by one request; the failures by name, empty: all are gone.

@@ -73,6 +73,12 @@ def noted_tags(head: Head) -> dict[str, str]:
     return dict(parse_qsl(note, keep_blank_values=True)) if note else {}
 
 
+def tag_count(head: Head) -> int:
+    """How many tags the object has, as far as the server tells: AWS and Ceph do."""
+    told = head.get(b"x-amz-tagging-count") or ""
+    return int(told) if told.isascii() and told.isdigit() else 0
+
+
 def _text(value: bytes) -> str:
     """A value as it is sent again: servers that do not encode metadata answer in UTF-8."""
     try:
