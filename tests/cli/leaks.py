@@ -160,6 +160,10 @@ CASES: dict[str, Case] = {
     ),
     "key check": Case(("key", "check", URI)),
     "doctor": Case(("doctor", "s3://bucket/"), well=(0, 1)),
+    "bench": Case(
+        ("bench", "s3://bucket/", "--sizes", "1KiB", "--concurrencies", "1", "--seconds", "0.1"),
+        situations=("success", "JSON and debug", "key said back", "bug", "SIGKILL"),
+    ),
     # Its key is made within, and its server is started by it.
     "demo": Case(
         ("demo",),
