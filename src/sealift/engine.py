@@ -375,12 +375,7 @@ class Engine:
 
     def _direction(self, source: str, destination: str) -> Direction:
         direction = direction_of(source, destination)
-        if self._options.source is not None and direction is not Direction.COPY:
-            raise UsageError(
-                "options of the source are for copies from s3 to s3", hint="leave --source-... out"
-            )
-        if self._options.tag_key_id and direction is Direction.DOWN:
-            raise UsageError("--tag-key-id is for objects", hint="leave it out")
+        self._options.check_direction(direction)
         return direction
 
     # All of them

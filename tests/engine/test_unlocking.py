@@ -12,7 +12,7 @@ from tests.faults import Match, Status
 from tests.kit import KEY
 
 from sealift.errors import ObjectError, Obstacle
-from sealift.events import Tally
+from sealift.events import OlderKey, Tally
 from sealift.keyring import HeldKey, Keyring, Rule
 from sealift.keys import CustomerKey
 from sealift.model import Location
