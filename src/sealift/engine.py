@@ -348,18 +348,10 @@ class Engine:
     def _across(self) -> Across:
         from sealift.across import Across  # here, as what only some commands need
 
-        unlockers = self._unlockers
-        if self._source_session is not self._session:
-            keyring = self._options.for_source().keys()
-            unlockers = self._make_unlockers(self._source_session, keyring)
-        return Across(
-            self._options,
-            self._source_session,
-            unlockers,
-            self._remote,
-            self._planner,
-            self._runner,
-        )
+        session, unlockers = self._source_session, self._unlockers
+        if session is not self._session:
+            unlockers = self._make_unlockers(session, self._options.for_source().keys())
+        return Across(self._options, session, unlockers, self._remote, self._planner, self._runner)
 
     def _make_unlockers(self, session: Session, keyring: Keyring) -> Unlockers:
         source = self._options.source
