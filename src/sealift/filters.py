@@ -96,6 +96,11 @@ class _Rule:
         return self._is_tail_open and self._match(directory) is not None
 
 
+def is_pattern(line: str) -> bool:
+    """Whether a line of an ignore file says anything of names."""
+    return bool(line.strip()) and not line.startswith("#")
+
+
 class _Ignored:
     """The names that an ignore file takes out, ready to be asked in their order."""
 
@@ -104,7 +109,7 @@ class _Ignored:
 
         self._last_first = []
         for line in lines:
-            if not line.strip() or line.startswith("#"):
+            if not is_pattern(line):
                 continue
             # Of a `[` in a set, as in `[[]`, `re` warns that it may mean more in a later Python.
             with warnings.catch_warnings():

@@ -19,6 +19,7 @@ from sealift.errors import Denial
 DELETES = frozenset({"DeleteObject", "DeleteObjects"})
 WRITES = frozenset({"PutObject", "UploadPart", "CreateMultipartUpload", "CopyObject"})
 READS = frozenset({"GetObject", "HeadObject"})
+COPIES = frozenset({"CopyObject", "UploadPartCopy"})
 TAGGING = frozenset({"GetObjectTagging", "PutObjectTagging"})
 
 
@@ -72,6 +73,9 @@ _ACTIONS = {
     "GetObject": "s3:GetObject",
     "HeadObject": "s3:GetObject",
     "ListObjectsV2": "s3:ListBucket",
+    "ListObjectVersions": "s3:ListBucketVersions",
+    "ListMultipartUploads": "s3:ListBucketMultipartUploads",
+    "ListParts": "s3:ListMultipartUploadParts",
     "DeleteObject": "s3:DeleteObject",
     "DeleteObjects": "s3:DeleteObject",
     "GetBucketEncryption": "s3:GetEncryptionConfiguration",
@@ -144,8 +148,20 @@ def _policy_hint(seen: Evidence) -> str:
 def _unblocked_hint(seen: Evidence) -> str:
     return (
         "the bucket does not block SSE-C, so a policy refuses it: you need "
-        f"{_ACTIONS[seen.operation]}, and no policy may forbid SSE-C"
+        f"{_needed(seen)}, and no policy may forbid SSE-C"
     )
+
+
+def _needed(seen: Evidence) -> str:
+    """The rights that a request takes, empty where they are not known."""
+    action = _ACTIONS.get(seen.operation, "")
+    return f"{action}, s3:GetObject of what is copied" if seen.operation in COPIES else action
+
+
+def _rights_hint(seen: Evidence) -> str:
+    """Of what no customer key has a say in."""
+    needed = _needed(seen)
+    return f"check your rights on the bucket{f'; it takes {needed}' if needed else ''}"
 
 
 _TABLE: tuple[tuple[Callable[[Evidence], bool], Denial, str | Callable[[Evidence], str]], ...] = (
@@ -172,6 +188,7 @@ _TABLE: tuple[tuple[Callable[[Evidence], bool], Denial, str | Callable[[Evidence
      _PERHAPS_BLOCKED_HINT),
     (lambda seen: seen.operation in DELETES, Denial.UNKNOWN,
      "check your right to remove objects, and that none is locked"),
-    (lambda _: True, Denial.UNKNOWN,
+    (lambda seen: seen.operation in READS, Denial.UNKNOWN,
      "check your rights on the bucket, and that this is the object's customer key"),
+    (lambda _: True, Denial.UNKNOWN, _rights_hint),
 )  # fmt: skip

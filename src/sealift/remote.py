@@ -125,6 +125,7 @@ class Remote:
         """All versions of all names that start with `prefix`, in pages."""
         objects = await self._session.objects(prefix.bucket)
         following: tuple[str, str] | None = None
+        seen = set()
         while True:
             page: VersionPage = await self._session.retrier.run(
                 str(prefix), objects.list_versions, prefix.name, following
@@ -134,9 +135,10 @@ class Remote:
             yield page.versions
             if page.following is None:
                 return
-            if following is not None and page.following == following:
+            if page.following in seen:
                 raise _endless(prefix)
             following = page.following
+            seen.add(following)
 
     async def pages(
         self, prefix: Location, cuts: Callable[[], Awaitable[list[str]]] | None = None

@@ -20,8 +20,14 @@ from sealift.key_sources.gathering import KeySources
 from sealift.keyring import Keyring
 from sealift.keys import CustomerKey, Secret
 
-# By `credential_process`.
-_MAY_NAME_PROGRAMS = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
+# What lies in a directory of data says which key is used. It never says what is run, as these do by
+# `credential_process`, nor which file is read and sent to a server that it names, too.
+_NOT_UNASKED = {
+    "AWS_CONFIG_FILE": "name programs to run",
+    "AWS_SHARED_CREDENTIALS_FILE": "name programs to run",
+    "AWS_WEB_IDENTITY_TOKEN_FILE": "have any file sent away",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "have any file sent away",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +120,12 @@ def _read_env_file(path: str | None) -> dict[str, str]:
     values = _parsed(chosen)
     if isinstance(values, SettingsError):
         raise values
-    named = [name for name in _MAY_NAME_PROGRAMS if path is None and values.get(name)]
-    if named:  # what lies in a directory of data says which key is used, never what is run
-        raise SettingsError(
-            f".env sets {named[0]}, and such a file may name programs to run",
-            hint="set it in the environment; or, if you trust .env: --env-file .env",
-        )
+    for name, harm in _NOT_UNASKED.items():
+        if path is None and values.get(name):
+            raise SettingsError(
+                f".env sets {name}, which may {harm}",
+                hint="set it in the environment; or, if you trust .env: --env-file .env",
+            )
     return values
 
 

@@ -29,10 +29,9 @@ from tests.faults import (
 from sealift.capabilities import recall
 from sealift.doctor.visit import CONTENT
 
-from .terminal import at_terminal, typed
+from .doctored import DENIED, assert_clean, findings, statuses
 
 Run = Callable[..., Ended]
-DENIED = Status(403, "AccessDenied", "Access Denied")
 LIFECYCLE = (
     b"<LifecycleConfiguration><Rule><Status>Enabled</Status><Filter/><AbortIncompleteMultipart"
     b"Upload><DaysAfterInitiation>7</DaysAfterInitiation></AbortIncompleteMultipartUpload></Rule>"
@@ -45,31 +44,6 @@ ECHO = {ALGORITHM: "AES256", "x-amz-server-side-encryption-customer-key-md5": ke
 @pytest.fixture(autouse=True)
 def private(work: Path) -> None:
     (work / ".env").chmod(0o600)
-
-
-def findings(ended: Ended) -> dict[str, dict[str, Any]]:
-    """What was found, by check, of a run with --json."""
-    *found, summary = map(json.loads, ended.stdout.splitlines())
-    assert summary.pop("event") == "summary"
-    counted = dict.fromkeys(summary, 0)
-    for finding in found:
-        assert set(finding) == {"event", "check", "status", "text", "advice"}
-        assert finding["event"] == "finding"
-        counted[finding["status"]] += 1
-        assert finding["advice"] or finding["status"] in ("ok", "skipped"), finding
-    assert counted == summary
-    assert ended.status == (1 if summary["failure"] else 0), ended
-    return {finding["check"]: finding for finding in found}
-
-
-def statuses(found: dict[str, dict[str, Any]], status: str) -> set[str]:
-    return {name for name, finding in found.items() if finding["status"] == status}
-
-
-def assert_clean(server: FaultServer) -> None:
-    """Nothing of doctor's is left, and it wrote where it may."""
-    assert not server.objects
-    assert not server.uploads
 
 
 def test_a_server_as_it_should_be(server: FaultServer, run: Run) -> None:
@@ -341,92 +315,3 @@ def test_nothing_is_left_when_interrupted(
     assert json.loads(out.splitlines()[-1])["check"] == "delete", "it says that it has cleaned up"
     assert b"Traceback" not in err
     assert_clean(server)
-
-
-# Allowing SSE-C
-
-KMS = "<SSEAlgorithm>aws:kms</SSEAlgorithm><KMSMasterKeyID>arn:aws:kms:k/1</KMSMasterKeyID>"
-
-
-def test_sse_c_is_allowed_and_the_rest_kept(server: FaultServer, run: Run) -> None:
-    server.settings.encryption = encryption_document("SSE-C", rule=KMS)
-
-    ended = run("doctor", "--allow-sse-c", "s3://bucket/some/prefix", "--yes", "--json")
-
-    (line,) = ended.stdout.splitlines()
-    finding = json.loads(line)
-    assert (ended.status, finding["check"], finding["status"]) == (0, "sse-c", "ok")
-    assert "default encryption: aws:kms arn:aws:kms:k/1" in finding["text"]
-    document = server.settings.encryption or b""
-    assert b"<EncryptionType>NONE</EncryptionType>" in document
-    assert b"SSE-C" not in document
-    assert b"<KMSMasterKeyID>arn:aws:kms:k/1</KMSMasterKeyID>" in document
-    assert b"<BucketKeyEnabled>true</BucketKeyEnabled>" in document
-    assert run("put").status == 0
-
-
-def test_sse_c_that_is_allowed_already(server: FaultServer, run: Run) -> None:
-    server.settings.encryption = encryption_document("NONE")
-    ended = run("doctor", "--allow-sse-c", "--yes")
-    assert ended.status == 0
-    assert "nothing was changed" in ended.stdout
-    assert not server.seen("PutBucketEncryption")
-
-
-def test_sse_c_is_not_allowed_unasked(server: FaultServer, run_process: Run) -> None:
-    server.settings.encryption = encryption_document("SSE-C")
-    ended = run_process("doctor", "--allow-sse-c")
-    assert ended.status == 2
-    assert "--yes" in ended.stderr
-    assert not server.requests
-
-
-def test_sse_c_is_allowed_by_who_says_yes(server: FaultServer) -> None:
-    server.settings.encryption = encryption_document("SSE-C", rule=KMS)
-    status, screen = at_terminal(typed("y\n"), "doctor", "--allow-sse-c")
-    assert status == 0, screen
-    assert "stays aws:kms arn:aws:kms:k/1. [y/N]" in screen
-    assert not server.settings.blocks_customer_keys
-
-
-@pytest.mark.parametrize("answer", ["n\n", "\n", "\x04"])
-def test_sse_c_stays_blocked_otherwise(server: FaultServer, answer: str) -> None:
-    server.settings.encryption = encryption_document("SSE-C")
-    status, screen = at_terminal(typed(answer), "doctor", "--allow-sse-c")
-    assert status == 2, screen
-    assert "nothing was changed" in screen
-    assert server.settings.blocks_customer_keys
-    assert not server.seen("PutBucketEncryption")
-
-
-def test_no_right_to_allow_it(server: FaultServer, run: Run) -> None:
-    server.settings.encryption = encryption_document("SSE-C")
-    server.script(Match(operation="PutBucketEncryption", times=None), DENIED)
-    ended = run("doctor", "--allow-sse-c", "--yes")
-    assert ended.status == 1
-    assert "PutBucketEncryption 403" in ended.stderr
-
-
-def test_a_setting_that_does_not_hold(server: FaultServer, run: Run) -> None:
-    server.settings.encryption = encryption_document("SSE-C")
-    server.script(Match(operation="PutBucketEncryption"), Status(200, body=b""))
-    ended = run("doctor", "--allow-sse-c", "--yes")
-    assert ended.status == 1
-    assert "another encryption than was set" in ended.stdout
-
-
-def test_a_setting_that_somebody_changes_meanwhile(server: FaultServer, run: Run) -> None:
-    server.settings.encryption = encryption_document("SSE-C")
-    other = Status(200, body=encryption_document("SSE-C", rule=KMS))
-    server.script(Match(operation="GetBucketEncryption", after=1), other)
-    ended = run("doctor", "--allow-sse-c", "--yes")
-    assert ended.status == 1
-    assert "changed by somebody else" in ended.stderr
-    assert not server.seen("PutBucketEncryption")
-
-
-@pytest.mark.parametrize("words", [("--yes",), ("--allow-sse-c",)])
-def test_wrong_usage(server: FaultServer, run: Run, work: Path, words: tuple[str, ...]) -> None:
-    (work / ".env").unlink()
-    assert run("doctor", *words).status == 2
-    assert not server.requests

@@ -68,6 +68,17 @@ def test_what_is_found(site: Site, versioned: bool) -> None:
     assert (known.keeps_whole_crc, known.copies_sealed) == (False, not is_ceph)
 
 
+def test_nothing_is_left_where_versioning_is_suspended(site: Site) -> None:
+    """A plain DELETE would leave a delete marker."""
+    for status in ("Enabled", "Suspended"):
+        site.boto.put_bucket_versioning(
+            Bucket=site.bucket, VersioningConfiguration={"Status": status}
+        )
+    found = findings(site.cli("doctor", site.uri(), "--json"))
+    assert found["delete"]["status"] == "ok"
+    assert_clean(site)
+
+
 def test_settings_of_the_bucket(site: Site) -> None:
     site.boto.put_bucket_lifecycle_configuration(
         Bucket=site.bucket,

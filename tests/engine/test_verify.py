@@ -19,7 +19,8 @@ from tests.faults import (
 )
 from tests.kit import CUSTOMER_KEY, KEY, OTHER_KEY
 
-from sealift.errors import VerifyError
+from sealift.console.report import lines
+from sealift.errors import IntegrityError, VerifyError
 from sealift.keyring import HeldKey, Keyring
 from sealift.keys import CustomerKey
 from sealift.model import Location
@@ -225,3 +226,38 @@ async def test_a_wrong_guess_costs_two_requests_and_the_next_is_right(
     assert findings(site) == {}
     assert report.keys == {CUSTOMER_KEY.key_id: 3, OTHER.key_id: 20}
     assert len(site.server.seen("HeadObject")) <= 23 + 2
+
+
+async def test_a_report_tells_what_the_ignore_file_leaves_out(site: Site, tree: Path) -> None:
+    site.file("tree/.sealiftignore", b"# of no interest\n\nlarge\n.sealiftignore\n")
+    report = await verify(site, tree)
+    assert report.object_count == 2
+    assert report.ignore_file == ("large", ".sealiftignore")
+    assert "  ignore file       large" in lines(report)
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+async def test_versions_that_go_round_in_circles_end_a_run(
+    site: Site, tree: Path, length: int
+) -> None:
+    """The last of so many pages leads to the first one."""
+    for number in range(length):
+        page = Status(200, body=page_of_versions(f"p/{number}"))
+        marker = None if number == 0 else f"p/{number - 1}"
+        again = (marker, f"p/{length - 1}") if number == 0 else (marker,)
+        site.server.script(
+            Match(where=lambda asked, again=again: is_for_versions(asked, again), times=None), page
+        )
+    with pytest.raises(IntegrityError, match="round in circles"):
+        await verify(site, None, VerifyOptions(is_sealed=True, all_versions=True))
+
+
+def is_for_versions(asked: Request, markers: tuple[str | None, ...]) -> bool:
+    return "versions" in asked.query and asked.query.get("key-marker") in markers
+
+
+def page_of_versions(last: str) -> bytes:
+    return (
+        "<ListVersionsResult><IsTruncated>true</IsTruncated>"
+        f"<NextKeyMarker>{last}</NextKeyMarker></ListVersionsResult>"
+    ).encode()

@@ -44,6 +44,7 @@ def test_which_of_file_object_and_stored_checksum_is_wrong(
         (1, 1, None, How.CHECKSUM, []),
         (None, 1, None, How.SIZE, []),
         (None, 1, 1, How.READING, []),
+        (None, None, 1, How.SIZE, []),
         (None, 1, 2, None, [Finding.CHECKSUM]),
         (1, None, None, None, [Finding.ALTERED]),
         (1, 2, None, None, [Finding.ALTERED]),

@@ -69,7 +69,13 @@ ROWS = [
     (seen("PutObject"), Denial.UNKNOWN, "BlockedEncryptionTypes to NONE"),
     (seen("PutObject", sealed=False), Denial.UNKNOWN, "check your rights"),
     (seen("DeleteObjects"), Denial.UNKNOWN, "none is locked"),
-    (seen("ListObjectsV2", may_list=False), Denial.UNKNOWN, "check your rights"),
+    (seen("ListObjectsV2", may_list=False), Denial.UNKNOWN, "it takes s3:ListBucket"),
+    (seen("ListObjectVersions", sealed=False), Denial.UNKNOWN, "s3:ListBucketVersions"),
+    (seen("ListMultipartUploads"), Denial.UNKNOWN, "s3:ListBucketMultipartUploads"),
+    (seen("ListParts"), Denial.UNKNOWN, "s3:ListMultipartUploadParts"),
+    (seen("GetBucketWebsite", sealed=False), Denial.UNKNOWN, "check your rights on the bucket"),
+    (seen("CopyObject", blocked=False), Denial.POLICY, "s3:GetObject of what is copied"),
+    (seen("CopyObject", sealed=False), Denial.UNKNOWN, "s3:GetObject of what is copied"),
     (seen(code="", text=""), Denial.UNKNOWN, "this is the object's customer key"),
 ]  # fmt: skip
 
@@ -89,3 +95,10 @@ def test_cause_and_advice(evidence: Evidence, denial: Denial, told: str) -> None
 )  # fmt: skip
 def test_what_is_no_refusal_of_access(status: int, code: str) -> None:
     assert judge(seen(status=status, code=code)) is None
+
+
+@pytest.mark.parametrize("operation", ["ListObjectsV2", "PutObject", "AbortMultipartUpload"])
+def test_no_customer_key_is_doubted_where_none_has_a_say(operation: str) -> None:
+    verdict = judge(seen(operation, sealed=False))
+    assert verdict is not None
+    assert "customer key" not in verdict.hint

@@ -217,8 +217,14 @@ def test_the_env_of_another_user_is_refused_unless_it_is_named() -> None:
     assert read_settings(".env", None, {}).bucket_name == "b"
 
 
-@pytest.mark.parametrize("name", ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"])
-def test_an_env_that_was_not_named_runs_no_program(name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    ],
+)  # fmt: skip
+def test_an_env_that_was_not_named_runs_no_program_and_sends_no_file(name: str) -> None:
     write_env(f"BUCKET_NAME=b\n{name}=config\n")
     with pytest.raises(SettingsError, match=rf"\.env sets {name}, .* --env-file \.env"):
         read_settings(None, None, {})

@@ -185,7 +185,9 @@ def _allow(options: Options, bucket: str, printer: _Printer, *, yes: bool) -> No
 
     _with_session(options, look)
     (encryption,) = seen
-    if encryption.blocked is not None and not encryption.blocks_customer_keys:
+    if not encryption.rules or (
+        encryption.blocked is not None and not encryption.blocks_customer_keys
+    ):
         text = f"s3://{bucket} takes objects under customer keys; nothing was changed"
         printer.hear("sse-c", Finding(Status.OK, text))
         return

@@ -45,6 +45,8 @@ def _what(report: VerifyReport) -> Iterator[tuple[str, str]]:
         yield "local", escape(report.local)
     for take, glob in report.rules:
         yield "rule", f"{'include' if take else 'exclude'} {escape(glob)}"
+    for line in report.ignore_file:
+        yield "ignore file", escape(line)
     yield "objects", f"{count(report.object_count, 'object')}, {size(report.object_size)}"
     if report.is_sealed:
         yield "versions", "all" if report.all_versions else "the current ones"

@@ -13,9 +13,6 @@ from typing import Any
 CUSTOMER_KEYS = "SSE-C"
 NOTHING = "NONE"
 
-# What AWS gives to a bucket that was made without a rule (since January 2023).
-_DEFAULT_RULE = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
-
 
 @dataclass(frozen=True)
 class Encryption:
@@ -41,13 +38,13 @@ class Encryption:
     def allowing_customer_keys(self) -> Encryption:
         """The same rules without that; other types that are blocked stay so.
 
-        The call that sets them replaces the whole of them, so all the rest is said again.
+        The call that sets them replaces the whole of them, so all the rest is said again. Without a
+        rule, as no bucket of AWS is since January 2023, nothing is blocked, and none is made up.
         """
         left = sorted((self.blocked or frozenset()) - {CUSTOMER_KEYS}) or [NOTHING]
         return Encryption(
             tuple(
-                {**rule, "BlockedEncryptionTypes": {"EncryptionType": left}}
-                for rule in self.rules or (_DEFAULT_RULE,)
+                {**rule, "BlockedEncryptionTypes": {"EncryptionType": left}} for rule in self.rules
             )
         )
 

@@ -126,14 +126,11 @@ async def _bucket(visit: Visit) -> Finding:
 async def _sse_c(visit: Visit) -> Finding:
     settings = await visit.session.settings(visit.bucket)
     try:
-        encryption = await settings.encryption()
+        encryption = await visit.retrier.run(visit.bucket, settings.encryption)
     except ReplyError as error:
-        if error.status == 403:
-            return skipped(
-                "whether the bucket blocks it may not be read",
-                "that needs s3:GetEncryptionConfiguration",
-            )
-        return ok(f"not blocked: the server has no such setting ({_brief(error)})")
+        if _is_lacking(error):
+            return ok(f"not blocked: the server has no such setting ({_brief(error)})")
+        return _unread("s3:GetEncryptionConfiguration", error)
     if encryption.blocks_customer_keys:
         return failure(
             "blocked: no object can be written under a customer key",
@@ -145,9 +142,10 @@ async def _sse_c(visit: Visit) -> Finding:
 async def _versioning(visit: Visit) -> Finding:
     settings = await visit.session.settings(visit.bucket)
     try:
-        status = await settings.versioning()
+        status = await visit.retrier.run(visit.bucket, settings.versioning)
     except ReplyError as error:
         return _unread("s3:GetBucketVersioning", error)
+    visit.versioning = status
     if status == "Enabled":
         return ok("enabled: what is replaced or removed stays as an older version, and is paid for")
     return ok(f"{status.lower() or 'never enabled'}: what is replaced or removed is gone")
@@ -156,7 +154,7 @@ async def _versioning(visit: Visit) -> Finding:
 async def _lifecycle(visit: Visit) -> Finding:
     settings = await visit.session.settings(visit.bucket)
     try:
-        days = await settings.days_to_abort()
+        days = await visit.retrier.run(visit.bucket, settings.days_to_abort)
     except ReplyError as error:
         return _unread("s3:GetLifecycleConfiguration", error)
     if days is None:
@@ -170,7 +168,14 @@ async def _lifecycle(visit: Visit) -> Finding:
 def _unread(right: str, error: ReplyError) -> Finding:
     if error.status == 403:
         return skipped("may not be read", f"that needs {right}")
-    return skipped(f"the server has no such setting ({_brief(error)})")
+    if _is_lacking(error):
+        return skipped(f"the server has no such setting ({_brief(error)})")
+    return skipped(f"could not be read ({_brief(error)})", "run doctor again")
+
+
+def _is_lacking(error: ReplyError) -> bool:
+    """Whether a server says that it has no such setting, and not that it cannot answer now."""
+    return error.status in (400, 404, 405, 501)
 
 
 SERVER_CHECKS: tuple[Check[Visit], ...] = (

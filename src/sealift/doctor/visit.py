@@ -30,6 +30,8 @@ LAST_REPLY_TIME = 5.0
 CLEAN_UP_TIME = 30.0
 # The probe is written fewer times.
 MAX_VERSION_COUNT = 20
+# Of what was written while versioning was off or suspended.
+NULL_VERSION = "null"
 
 CONTENT = b"sealift doctor was here: this object can be removed\n"
 
@@ -39,7 +41,8 @@ class Visit:
     """`place` is where probe objects go below, if a bucket is named.
 
     `learned` is what the server was found to be capable of, by the names of `Capabilities`.
-    `clock_offset` is how many seconds its clock is ahead of this machine's.
+    `clock_offset` is how many seconds its clock is ahead of this machine's. `versioning` is as
+    GetBucketVersioning says it, None where that is not known.
     """
 
     session: Session
@@ -47,6 +50,7 @@ class Visit:
     learned: dict[str, bool] = field(default_factory=dict)
     certificate: Mapping[str, object] = field(default_factory=dict)
     clock_offset: float | None = None
+    versioning: str | None = None
     client: BucketClient | None = None
     names: set[str] = field(default_factory=set)
     uploads: set[str] = field(default_factory=set)
@@ -183,12 +187,20 @@ class Visit:
                 if error.status == 404:
                     return
                 break
-            if head.version_id is None:
+            version_id = head.version_id or self._unnamed_version
+            if version_id is None:
                 break
-            await retrier.run(name, objects.delete_object, name, head.version_id)
+            await retrier.run(name, objects.delete_object, name, version_id)
             self.has_removed = True
         await retrier.run(name, objects.delete_object, name)
         self.has_removed = True
+        if self.versioning:
+            raise ObjectError("hidden by a delete marker, and what its versions are is not known")
+
+    @property
+    def _unnamed_version(self) -> str | None:
+        """The id of a version where HEAD tells none: without one a delete marker would be left."""
+        return NULL_VERSION if self.versioning == "Suspended" else None
 
 
 async def _to_the_end(request: Awaitable[T]) -> T:

@@ -191,7 +191,10 @@ def judge(known: int | None, stored: int | None, read: int | None, *, is_line: b
     if stored is not None and read != stored:
         text = "the CRC64NVME stored with the object is not that of its bytes"
         noticed.append(Noticed(Finding.CHECKSUM, text))
-    return Judged(None if noticed else How.READING, stored is not None, tuple(noticed))
+    if noticed:
+        return Judged(None, stored is not None, tuple(noticed))
+    is_held = known is not None or stored is not None  # else the bytes were held against nothing
+    return Judged(How.READING if is_held else How.SIZE, stored is not None)
 
 
 def differing_size(there: int, here: int, subject: Subject) -> Noticed:

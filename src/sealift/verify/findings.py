@@ -103,8 +103,9 @@ class VerifyReport:
     """What was verified, how, and with what result. Sizes in bytes, times in seconds.
 
     `remote` is the URI, `local` the directory or file, `manifest` the file that stands in its
-    place; `endpoint` is the server's URL; `began` counts from the epoch. `objects` took part,
-    without those that are only local. `content` counts the objects whose content is right by what
+    place; `endpoint` is the server's URL; `began` counts from the epoch. `rules` and the lines of
+    the directory's `ignore_file` say what took no part, on both sides. `objects` took part, without
+    those that are only local. `content` counts the objects whose content is right by what
     told it, `keys` those under each key id, UNSEALED for none.
     """
 
@@ -120,6 +121,7 @@ class VerifyReport:
     expected_key: str | None = None
     all_versions: bool = False
     rules: tuple[tuple[bool, str], ...] = ()
+    ignore_file: tuple[str, ...] = ()
     object_count: int = 0
     object_size: int = 0
     content: dict[How, int] = field(default_factory=dict)
@@ -176,6 +178,7 @@ class VerifyReport:
             "expected_key": self.expected_key,
             "all_versions": self.all_versions,
             "rules": [["include" if take else "exclude", glob] for take, glob in self.rules],
+            "ignore_file": list(self.ignore_file),
             "object_count": self.object_count,
             "object_size": self.object_size,
             "content": {how.value: self.content.get(how, 0) for how in How},

@@ -30,7 +30,7 @@ from sealift.events import (
 )
 from sealift.files.disk import Disk
 from sealift.files.walk import FileEntry, Passed, file_size, ignore_lines
-from sealift.filters import Filter
+from sealift.filters import Filter, is_pattern
 from sealift.keyed import Move, Plan
 from sealift.manifest import manifest_bucket
 from sealift.merge import Side, merge
@@ -92,7 +92,9 @@ class Verification:
             location = file_location(local, remote)
             return await self._run(self._file(local, size, location), location)
         prefix = contents(remote)
-        chosen = Filter(self._tree.rules, await self._disk.run(ignore_lines, local))
+        ignored = await self._disk.run(ignore_lines, local)
+        self._report.ignore_file = tuple(filter(is_pattern, ignored))
+        chosen = Filter(self._tree.rules, ignored)
         return await self._run(self._trees(local, prefix, chosen), prefix)
 
     async def manifest(self, path: str) -> VerifyReport:
