@@ -348,18 +348,10 @@ class Engine:
     def _across(self) -> Across:
         from sealift.across import Across  # here, as what only some commands need
 
-        unlockers = self._unlockers
-        if self._source_session is not self._session:
-            keyring = self._options.for_source().keys()
-            unlockers = self._make_unlockers(self._source_session, keyring)
-        return Across(
-            self._options,
-            self._source_session,
-            unlockers,
-            self._remote,
-            self._planner,
-            self._runner,
-        )
+        session, unlockers = self._source_session, self._unlockers
+        if session is not self._session:
+            unlockers = self._make_unlockers(session, self._options.for_source().keys())
+        return Across(self._options, session, unlockers, self._remote, self._planner, self._runner)
 
     def _make_unlockers(self, session: Session, keyring: Keyring) -> Unlockers:
         source = self._options.source
@@ -375,12 +367,7 @@ class Engine:
 
     def _direction(self, source: str, destination: str) -> Direction:
         direction = direction_of(source, destination)
-        if self._options.source is not None and direction is not Direction.COPY:
-            raise UsageError(
-                "options of the source are for copies from s3 to s3", hint="leave --source-... out"
-            )
-        if self._options.tag_key_id and direction is Direction.DOWN:
-            raise UsageError("--tag-key-id is for objects", hint="leave it out")
+        self._options.check_direction(direction)
         return direction
 
     # All of them

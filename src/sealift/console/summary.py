@@ -130,7 +130,7 @@ def _keys(tally: Tally, outcome: Outcome) -> Iterator[tuple[str, str]]:
     counts = dict(tally.key_counts)
     plain = counts.pop(UNSEALED, 0)
     rest = tally.done_count - plain - sum(counts.values())
-    if outcome.key_id is not None and (rest or not counts):
+    if outcome.key_id is not None and (rest or not (counts or plain)):
         counts[outcome.key_id] = counts.get(outcome.key_id, 0) + rest
     if len(counts) == 1 and not plain:
         yield "key id", escape(next(iter(counts)))

@@ -119,6 +119,18 @@ def test_a_run_may_move_and_remove(make_job: Callable[..., Job]) -> None:
     assert "  not done  7 objects" in text
 
 
+def test_the_key_of_a_run_that_moved_only_plain_objects_is_not_named(
+    make_job: Callable[..., Job],
+) -> None:
+    tally = Tally()
+    job = make_job("x", 1)
+    job.key_id = ""
+    tally.emit(Finished(job, checked=True))
+    text = lines(tally, Outcome(Status.COMPLETE, 1.0, "get", "3f9a"))
+    assert text[-1] == "  plain     1 object, under no customer key"
+    assert not any("3f9a" in line for line in text)
+
+
 def test_keys_and_what_none_of_them_opens(make_job: Callable[..., Job]) -> None:
     tally = Tally()
     for key_id, number in {"aa": 1200, "bb": 3, "": 2}.items():
