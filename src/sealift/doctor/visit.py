@@ -30,8 +30,6 @@ LAST_REPLY_TIME = 5.0
 CLEAN_UP_TIME = 30.0
 # The probe is written fewer times.
 MAX_VERSION_COUNT = 20
-# Of what was written while versioning was off or suspended.
-NULL_VERSION = "null"
 
 CONTENT = b"sealift doctor was here: this object can be removed\n"
 
@@ -187,20 +185,14 @@ class Visit:
                 if error.status == 404:
                     return
                 break
-            version_id = head.version_id or self._unnamed_version
-            if version_id is None:
+            if head.version_id is None:
                 break
-            await retrier.run(name, objects.delete_object, name, version_id)
+            await retrier.run(name, objects.delete_object, name, head.version_id)
             self.has_removed = True
         await retrier.run(name, objects.erase_object, name)
         self.has_removed = True
-        if self.versioning:
+        if self.versioning == "Enabled":
             raise ObjectError("hidden by a delete marker, and what its versions are is not known")
-
-    @property
-    def _unnamed_version(self) -> str | None:
-        """The id of a version where HEAD tells none: without one a delete marker would be left."""
-        return NULL_VERSION if self.versioning == "Suspended" else None
 
 
 async def _to_the_end(request: Awaitable[T]) -> T:
