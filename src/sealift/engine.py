@@ -132,7 +132,6 @@ class Engine:
 
         A file or object that is named itself moves whatever the rules of `tree` say.
         """
-
         direction = self._direction(source, destination)
         if direction is Direction.COPY:
             self._keyring.check_rules(Location.parse(destination))
@@ -373,12 +372,7 @@ class Engine:
 
     def _direction(self, source: str, destination: str) -> Direction:
         direction = direction_of(source, destination)
-        if self._options.source is not None and direction is not Direction.COPY:
-            raise UsageError(
-                "options of the source are for copies from s3 to s3", hint="leave --source-... out"
-            )
-        if self._options.tag_key_id and direction is Direction.DOWN:
-            raise UsageError("--tag-key-id is for objects", hint="leave it out")
+        self._options.check_direction(direction)
         return direction
 
     # All of them

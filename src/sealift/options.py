@@ -8,7 +8,14 @@ from sealift.encryption import ServerSide
 from sealift.errors import UsageError
 from sealift.keyring import Keyring
 from sealift.keys import CustomerKey
-from sealift.model import DEFAULT_PART_SIZE, MAX_PART_SIZE, MIN_PART_SIZE, Durability, MiB
+from sealift.model import (
+    DEFAULT_PART_SIZE,
+    MAX_PART_SIZE,
+    MIN_PART_SIZE,
+    Direction,
+    Durability,
+    MiB,
+)
 from sealift.retry import Policy
 from sealift.wire.connection import Deadlines
 
@@ -113,6 +120,15 @@ class Options:
     def same_server(self, other: Options) -> bool:
         """Whether one server, asked by one identity, has the buckets of both."""
         return (self.endpoint_url, self.profile) == (other.endpoint_url, other.profile)
+
+    def check_direction(self, direction: Direction) -> None:
+        """UsageError for what is of no use in moves of this direction."""
+        if self.source is not None and direction is not Direction.COPY:
+            raise UsageError(
+                "options of the source are for copies from s3 to s3", hint="leave --source-... out"
+            )
+        if self.tag_key_id and direction is Direction.DOWN:
+            raise UsageError("--tag-key-id is for objects", hint="leave it out")
 
     def __post_init__(self) -> None:
         if self.customer_key is not None and self.encryption is not None:
