@@ -10,8 +10,7 @@ A streamed object is verified as an upload is, and against the checksum that its
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -33,7 +32,6 @@ from sealift.errors import (
 from sealift.fetching import fetch_range
 from sealift.metadata import FileFacts
 from sealift.model import (
-    GiB,
     Job,
     Location,
     MiB,
@@ -43,31 +41,23 @@ from sealift.model import (
     part_size_for,
 )
 from sealift.multipart import Multiparts, Origin
-from sealift.refusals import READS, TAGGING
+from sealift.refusals import READS
 from sealift.resources import Explained, Resources, Settle
 from sealift.retry import Retrier
 from sealift.tagging import Tagging, tags_of_copy
 from sealift.unsealed import remove_unsealed
+from sealift.ways import Way, choose_way, is_beyond
 from sealift.wire.bucket import BucketClient, HeadFacts
 from sealift.wire.heads import carried_headers
 from sealift.wire.operations import Headers, Stored
 from sealift.wire.tagging import tagging_header
 
-MAX_COPY_OBJECT_SIZE = 5 * GiB
 # What the server copies by itself takes no memory here; so many parts are still some at once.
 COPIED_PART_SIZE = 256 * MiB
 # Parts of streamed objects are held in memory; those of 150 GiB and more must be larger.
 MAX_STREAMED_PART_SIZE = 16 * MiB
 # How often an object is begun anew when it is replaced meanwhile, or its bytes do not add up.
 START_COUNT = 3
-
-
-class Way(enum.Enum):
-    """How an object is copied."""
-
-    OBJECT = "CopyObject"
-    PARTS = "UploadPartCopy"
-    STREAM = "GetObject and PutObject"
 
 
 class Source(NamedTuple):
@@ -87,25 +77,6 @@ class Source(NamedTuple):
         """What reads the source of `job`."""
         key_id = job.source_key_id
         return self.objects if key_id is None or self.under is None else self.under(key_id)
-
-
-def choose_way(size: int, refused: Collection[Way]) -> Way:
-    """The cheapest way for an object of `size` bytes that the server has not `refused`."""
-    way = Way.OBJECT if size <= MAX_COPY_OBJECT_SIZE else Way.PARTS
-    return Way.STREAM if way in refused else way
-
-
-def is_beyond(error: ObjectError, *, in_place: bool) -> bool:
-    """Whether a copy failed for what this server cannot do, so that streaming may do it.
-
-    A wrong customer key counts: the server may have read the source under the other key. Streaming
-    finds out, under the same keys. Ceph answers 400 to a copy `in_place`, also to another key.
-    """
-    if isinstance(error, NotSealedError | WrongCustomerKeyError):
-        return True
-    if not isinstance(error, ReplyError) or error.operation in TAGGING:
-        return False
-    return error.status in (405, 501) or (in_place and error.code == "InvalidRequest")
 
 
 class Copier:

@@ -132,7 +132,6 @@ class Engine:
 
         A file or object that is named itself moves whatever the rules of `tree` say.
         """
-
         direction = self._direction(source, destination)
         if direction is Direction.COPY:
             self._keyring.check_rules(Location.parse(destination))

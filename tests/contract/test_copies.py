@@ -13,7 +13,7 @@ import pytest
 from tests.contract.site import PART_SIZE, Site, boto_seal, connect, make_tree, noise
 from tests.servers.ceph import ceph
 
-from sealift import copier
+from sealift import copier, ways
 from sealift.embedded import S3Server, ministack
 from sealift.errors import WrongCustomerKeyError
 from sealift.keys import KEY_HEADER, CustomerKey
@@ -148,7 +148,7 @@ def test_wrong_source_key(site: Site, size: int) -> None:
 def test_a_large_object_in_parts_on_the_server(
     site: Site, gets: list[str], monkeypatch: pytest.MonkeyPatch, size: int, keys: str
 ) -> None:
-    monkeypatch.setattr(copier, "MAX_COPY_OBJECT_SIZE", PART_SIZE)
+    monkeypatch.setattr(ways, "MAX_COPY_OBJECT_SIZE", PART_SIZE)
     monkeypatch.setattr(copier, "COPIED_PART_SIZE", PART_SIZE)
     old = secrets.token_bytes(32)
     seal = {"one key": site.seal, "two keys": boto_seal(old), "plain": {}}[keys]

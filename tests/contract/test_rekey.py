@@ -10,7 +10,7 @@ import pytest
 from tests.contract.rekeys import Keys
 from tests.contract.site import PART_SIZE, Record, Site, make_tree, noise
 
-from sealift import copier
+from sealift import copier, ways
 from sealift.errors import SettingsError
 from sealift.events import Event, Would
 from sealift.keyring import HeldKey, Keyring
@@ -134,7 +134,7 @@ def test_what_the_server_would_store_as_plaintext_stops_the_run_before_it_is_tou
 def test_large_objects_in_parts_on_the_server(
     site: Site, keys: Keys, monkeypatch: pytest.MonkeyPatch, source: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(copier, "MAX_COPY_OBJECT_SIZE", PART_SIZE)
+    monkeypatch.setattr(ways, "MAX_COPY_OBJECT_SIZE", PART_SIZE)
     monkeypatch.setattr(copier, "COPIED_PART_SIZE", PART_SIZE)
     body = noise(2 * PART_SIZE + 17)
     keys.put("p/object", body, source, **DESCRIBED, Tagging=TAGGING)

@@ -9,7 +9,7 @@ import pytest
 from tests.contract.rekeys import Keys, versions
 from tests.contract.site import PART_SIZE, Record, Site, noise
 
-from sealift import copier
+from sealift import ways
 from sealift.copier import Copier
 from sealift.errors import ObjectError, OvertakenError
 from sealift.events import Event, Noted
@@ -146,7 +146,7 @@ def test_what_others_write_while_an_object_is_streamed_stays(
 def test_an_object_that_is_written_all_the_time_is_left_to_its_writer(
     site: Site, keys: Keys, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
-    monkeypatch.setattr(copier, "MAX_COPY_OBJECT_SIZE", PART_SIZE)
+    monkeypatch.setattr(ways, "MAX_COPY_OBJECT_SIZE", PART_SIZE)
     keys.put("p/object", noise(size))
     bodies = [noise(size, number) for number in range(1, 10)]
     real = Copier.copy_by

@@ -19,12 +19,12 @@ from tests.faults import (
 )
 from tests.kit import CUSTOMER_KEY, KEY, OTHER_KEY, Do
 
-from sealift import copier
-from sealift.copier import Way, choose_way
+from sealift import copier, ways
 from sealift.errors import IntegrityError, NotSealedError, UsageError, WrongCustomerKeyError
 from sealift.keys import CustomerKey
 from sealift.model import GiB
 from sealift.options import SourceOptions
+from sealift.ways import Way, choose_way
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(20)]
 
@@ -130,7 +130,7 @@ async def test_case_18_a_streamed_object_that_is_replaced_is_begun_anew(
 async def test_case_18_an_object_that_is_replaced_between_parts_on_the_server(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(copier, "MAX_COPY_OBJECT_SIZE", PART_SIZE)
+    monkeypatch.setattr(ways, "MAX_COPY_OBJECT_SIZE", PART_SIZE)
     monkeypatch.setattr(copier, "COPIED_PART_SIZE", PART_SIZE)
     store(site, "a", LARGE)
     new = LARGE[:-5] + b"other"

@@ -17,12 +17,12 @@ from tests.faults import Match, Reply, Status
 from tests.faults.plan import Plan
 from tests.kit import KEY
 
-from sealift.copier import MAX_COPY_OBJECT_SIZE
 from sealift.engine import Engine
 from sealift.errors import IntegrityError, ObjectChangedError
 from sealift.files.source import SourceFile
 from sealift.files.target import Target
 from sealift.model import MAX_PART_COUNT, ByteRange, GiB, Location, MiB, cut_parts, part_size_for
+from sealift.ways import MAX_COPY_OBJECT_SIZE
 from sealift.wire.bucket import BucketClient
 
 from .conftest import PART_SIZE, SEAL, Site

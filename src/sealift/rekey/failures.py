@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from sealift.copier import is_beyond
 from sealift.errors import (
     Cause,
     IntegrityError,
@@ -14,6 +13,7 @@ from sealift.errors import (
     ReplyError,
 )
 from sealift.keyfinder import is_about_key
+from sealift.ways import is_beyond
 from sealift.wire.bucket import HeadFacts
 
 

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 import anyio
 
 from sealift.checksums import Digest
-from sealift.copier import Copier, Way
+from sealift.copier import Copier
 from sealift.describing import describe
 from sealift.errors import (
     IntegrityError,
@@ -29,6 +29,7 @@ from sealift.model import Direction, Job, Location, bare_etag
 from sealift.rekey.readback import check_refused, read_back
 from sealift.rekey.seals import Seal
 from sealift.retry import Retrier
+from sealift.ways import Way
 from sealift.wire.bucket import BucketClient, HeadFacts
 from sealift.wire.operations import Headers, Stored
 from sealift.wire.tagging import tagging_header

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from sealift.copier import Copier, Source, Way, choose_way, is_beyond
+from sealift.copier import Copier, Source
 from sealift.describing import Described, describe
 from sealift.errors import (
     NotSealedError,
@@ -36,6 +36,7 @@ from sealift.rekey.readback import check_refused, read_back
 from sealift.rekey.rehearsal import Rehearsal
 from sealift.rekey.seals import RekeyOptions, Seal, Verdict, decide, first_guess, not_taken
 from sealift.resources import Resources, Settle
+from sealift.ways import Way, choose_way, is_beyond
 from sealift.wire.bucket import NULL_VERSION, BucketClient, HeadFacts
 from sealift.wire.tagging import KEY_ID_TAG
 
