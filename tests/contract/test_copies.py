@@ -220,7 +220,8 @@ def test_command_line_under_two_keys_shows_neither(site: Site) -> None:
     key_file.write_bytes(old)
     key_file.chmod(0o600)
     site.boto_put("p/object", b"content", boto_seal(old))
-    site.boto_put("p/other", b"content")
+    site.boto_put("p/ours", b"content")
+    site.boto_put("p/other", b"content", boto_seal(secrets.token_bytes(32)))
     words = ("--source-key-file", key_file, "--log-level", "debug")
 
     ended = site.cli("cp", site.uri("p/"), site.uri("q/"), *words)
@@ -228,7 +229,7 @@ def test_command_line_under_two_keys_shows_neither(site: Site) -> None:
     assert ended.status == 1
     assert "other" in ended.stderr
     assert dict(CustomerKey(old).headers())[KEY_HEADER] not in ended.stdout + ended.stderr
-    assert read(site, "q/object") == b"content"
+    assert read(site, "q/object") == read(site, "q/ours") == b"content"
     assert "q/other" not in site.names()
 
 
