@@ -137,6 +137,9 @@ def test_stat_shows_what_head_says(site: Site, size: int) -> None:
         "storage_class": "STANDARD",
         "content_type": "image/png",
         "key_id": site.customer_key.key_id,
+        "key_source": "SSE_CUSTOMER_KEY_BASE64 in the environment",
+        "found_by": None,
+        "encryption": "SSE-C",
         "crc64nvme": found["crc64nvme"],
     }
     assert re.fullmatch(r"[A-Za-z0-9+/]{11}=", str(found["crc64nvme"]))
