@@ -153,7 +153,7 @@ def test_what_a_missing_key_seals_is_named_and_the_rest_comes(
         "t/untagged-2": "unknown_key",
     }
     assert failed["t/2"]["key_id"] == missing
-    assert missing in failed["t/2"]["hint"]
+    assert missing in failed["t/2"]["error"]
     summary = events[-1]
     assert summary["obstacles"] == {"missing_key": 1, "plain": 1, "unknown_key": 1}
     assert summary["missing_keys"] == {missing: 1}

@@ -150,8 +150,10 @@ async def test_case_40_an_object_of_more_than_5_gib_is_fetched_in_ranges(site: S
 
     assert set(site.record.failed) == {"large"}
     ranges = [sent.headers["range"] for sent in site.server.seen("GetObject")]
-    starts = [number * PART_SIZE for number in range(len(ranges))]
+    asked_why, ranges = ranges[3:], ranges[:3]
+    starts = [number * PART_SIZE for number in range(3)]
     assert ranges == [f"bytes={start}-{start + PART_SIZE - 1}" for start in starts]
+    assert set(asked_why) == {"bytes=0-0"}
     assert not site.out.exists()
 
 
