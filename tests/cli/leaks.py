@@ -62,7 +62,8 @@ if os.environ.pop("LEAK_BRIEF", ""):
 if os.environ.get("LEAK_GENERATED"):
     import secrets
     real = secrets.token_bytes
-    secrets.token_bytes = lambda n=None: bytes({list(SECRET)}) if n == 32 else real(n)
+    known = [bytes({list(SECRET)})]  # demo's second key has to be another one
+    secrets.token_bytes = lambda n=None: known.pop() if n == 32 and known else real(n)
 """
 
 Prepare = Callable[[Path, FaultServer], None]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -33,7 +32,7 @@ atexit.register(note, "end")
 ENTRIES = {
     "module": [sys.executable, "-m", "sealift", "stat", "s3://bucket/down"],
     "quick": [sys.executable, "-m", "sealift", "get", "s3://bucket/down", "back"],
-    "script": [shutil.which("sealift") or "sealift", "stat", "s3://bucket/down"],
+    "script": [str(Path(sys.executable).with_name("sealift")), "stat", "s3://bucket/down"],
     "key file": [sys.executable, "-m", "sealift", "stat", "s3://bucket/down", "--key-file",
                  "the.key"],
     "resume": [sys.executable, "-m", "sealift", "resume"],

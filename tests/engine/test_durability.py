@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from tests.engine.conftest import LARGE, Site
@@ -19,13 +20,17 @@ SMALL = {f"p/a/{number:02}": b"small" for number in range(10)}
 
 
 @pytest.fixture
-def synced(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """Counts what is synced, by kind; the sync takes place."""
+def synced(monkeypatch: pytest.MonkeyPatch, site: Site) -> Counter[str]:
+    """Counts what is synced at the site, by kind; the sync takes place.
+
+    A thread of an earlier test may still be syncing elsewhere.
+    """
     counts: Counter[str] = Counter()
     fsync = os.fsync
 
     def count(fd: int) -> None:
-        counts["directory" if stat.S_ISDIR(os.fstat(fd).st_mode) else "file"] += 1
+        if Path(os.readlink(f"/proc/self/fd/{fd}")).is_relative_to(site.directory):
+            counts["directory" if stat.S_ISDIR(os.fstat(fd).st_mode) else "file"] += 1
         fsync(fd)
 
     monkeypatch.setattr(os, "fsync", count)

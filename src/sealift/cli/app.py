@@ -11,12 +11,13 @@ import typer
 
 from sealift import __version__
 from sealift.cli.key_app import key_app
-from sealift.cli.measuring import Measuring
+from sealift.cli.object_app import AllowUnsealed, object_app
 from sealift.cli.rekeying import Rekeying
 from sealift.cli.shared import Shared, SourceSide
 from sealift.cli.syncing import Syncing
 from sealift.cli.tree import Chosen, Tree
 from sealift.cli.typed import Command, with_options
+from sealift.cli.upkeep_app import upkeep_app
 from sealift.plan import Naming
 
 _IfAbsent = Annotated[
@@ -27,10 +28,6 @@ _TagKeyId = Annotated[
     typer.Option("--tag-key-id", help="Tag objects with the id of their customer key."),
 ]
 
-_AllowUnsealed = Annotated[
-    bool,
-    typer.Option("--allow-unsealed", help="Take objects, too, that are under no customer key."),
-]
 
 app = typer.Typer(
     name="sealift",
@@ -38,7 +35,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(key_app, name="key")
 
 
 def _print_version(wanted: bool) -> None:
@@ -87,7 +83,7 @@ def get(
     dest: Annotated[
         str | None, typer.Argument(help="File or directory. (default: tmp/<uuid4><suffix>)")
     ] = None,
-    allow_unsealed: _AllowUnsealed = False,
+    allow_unsealed: AllowUnsealed = False,
 ) -> None:
     """Download one object and print where it is; without arguments what .env names."""
     from sealift.cli import commands
@@ -104,7 +100,7 @@ def cp(
     dst: Annotated[str, typer.Argument(help="Where it goes; an s3:// URI if SRC is none.")],
     side: SourceSide,
     if_absent: _IfAbsent = False,
-    allow_unsealed: _AllowUnsealed = False,
+    allow_unsealed: AllowUnsealed = False,
     tag_key_id: _TagKeyId = False,
 ) -> None:
     """Copy a file, tree, object or prefix, up, down, across. A trailing / means "the contents"."""
@@ -132,7 +128,7 @@ def restore(
             help="Leave alone what an earlier restore has brought back and nobody has changed.",
         ),
     ] = True,
-    allow_unsealed: _AllowUnsealed = False,
+    allow_unsealed: AllowUnsealed = False,
 ) -> None:
     """Bring back everything under a prefix: verified, durable, several at once."""
     from sealift.cli import commands
@@ -149,7 +145,7 @@ def sync(
     src: Annotated[str, typer.Argument(help="Directory, or s3://BUCKET/PREFIX: its contents.")],
     dst: Annotated[str, typer.Argument(help="What is made like it.")],
     side: SourceSide,
-    allow_unsealed: _AllowUnsealed = False,
+    allow_unsealed: AllowUnsealed = False,
     tag_key_id: _TagKeyId = False,
 ) -> None:
     """Move what differs, up, down or across; a second run moves nothing."""
@@ -221,184 +217,7 @@ def rekey(
     commands.rekey(shared, uri, to_key, rekeying)
 
 
-@app.command()
-@with_options
-def ls(
-    shared: Shared,
-    uri: Annotated[
-        str | None, typer.Argument(help="s3://BUCKET/PREFIX. (default: BUCKET_NAME)")
-    ] = None,
-    recursive: Annotated[
-        bool,
-        typer.Option("--recursive", help="All objects whose names start so, by their whole names."),
-    ] = False,
-    summarize: Annotated[
-        bool, typer.Option("--summarize", help="Add the number of objects and their bytes.")
-    ] = False,
-    human_readable: Annotated[
-        bool, typer.Option("--human-readable", help="Show sizes as 1.5 MiB.")
-    ] = False,
-) -> None:
-    """List objects and prefixes; needs no customer key."""
-    from sealift.cli import commands
-
-    commands.ls(shared, uri, recursive, summarize, human_readable)
-
-
-@app.command()
-@with_options
-def stat(
-    shared: Shared,
-    uri: Annotated[
-        str | None, typer.Argument(help="s3://BUCKET/NAME. (default: KEY in BUCKET_NAME)")
-    ] = None,
-    allow_unsealed: _AllowUnsealed = False,
-) -> None:
-    """Show an object's size, ETag, key id and checksum."""
-    from sealift.cli import commands
-
-    commands.stat(shared, uri, allow_unsealed)
-
-
-@app.command()
-@with_options
-def cat(
-    shared: Shared,
-    uri: Annotated[
-        str | None, typer.Argument(help="s3://BUCKET/NAME. (default: KEY in BUCKET_NAME)")
-    ] = None,
-    allow_unsealed: _AllowUnsealed = False,
-) -> None:
-    """Write an object's bytes to stdout, verified; the last of them only if all are right."""
-    from sealift.cli import commands
-
-    commands.cat(shared, uri, allow_unsealed)
-
-
-@app.command()
-@with_options
-def rm(
-    shared: Shared,
-    uri: Annotated[str, typer.Argument(help="s3://BUCKET/NAME; a trailing / means all below it.")],
-    recursive: Annotated[
-        bool, typer.Option("--recursive", help="Remove all below URI/, and not URI itself.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only print what would be removed.")
-    ] = False,
-) -> None:
-    """Remove an object, or everything below a prefix; needs no customer key.
-
-    Prefixes are directories: below photos is photos/x, not photos2/x. Asks before it removes more
-    than the one object named. Versioned buckets keep the objects behind delete markers.
-    """
-    from sealift.cli import commands
-
-    commands.rm(shared, uri, recursive, yes, dry_run)
-
-
-@app.command()
-@with_options
-def jobs(shared: Shared) -> None:
-    """List unfinished runs: what was killed, interrupted or failed in part."""
-    from sealift.cli import commands
-
-    commands.jobs(shared)
-
-
-@app.command()
-@with_options
-def resume(
-    shared: Shared,
-    run: Annotated[
-        str | None, typer.Argument(help="One of jobs, or how its name begins. (default: all)")
-    ] = None,
-) -> None:
-    """Run the commands of unfinished runs again: they go on where they were."""
-    from sealift.cli import commands
-
-    commands.resume(shared, run)
-
-
-@app.command()
-@with_options
-def clean(
-    shared: Shared,
-    run: Annotated[
-        str | None, typer.Argument(help="One of jobs, or how its name begins. (default: all)")
-    ] = None,
-    older_than: Annotated[
-        str, typer.Option(metavar="SPAN", help="Only runs begun so long ago: 90s, 30m, 12h, 7d.")
-    ] = "0s",
-) -> None:
-    """Undo unfinished runs: abort their uploads, remove their temporary files, forget them.
-
-    Uploads that the journal does not name are left alone, whoever began them.
-    """
-    from sealift.cli import commands
-
-    commands.clean(shared, run, older_than)
-
-
-@app.command()
-@with_options
-def bench(
-    shared: Shared,
-    measuring: Measuring,
-    uri: Annotated[
-        str | None,
-        typer.Argument(help="s3://BUCKET/PREFIX. (default: BUCKET_NAME, else one started here)"),
-    ] = None,
-) -> None:
-    """Measure an endpoint, up and down, and recommend settings; what it stores it removes.
-
-    Object sizes, part sizes and requests in flight are tried in turn, for two minutes or so. The
-    data is made in memory: what is measured is what cp gets without the disk.
-    """
-    from sealift.cli.bench import run_bench
-
-    run_bench(shared, uri, measuring)
-
-
-@app.command()
-@with_options
-def doctor(
-    shared: Shared,
-    uri: Annotated[
-        str | None, typer.Argument(help="s3://BUCKET/PREFIX. (default: BUCKET_NAME)")
-    ] = None,
-    target: Annotated[
-        str | None,
-        typer.Option(metavar="DIR", help="Where downloads are to go. (default: tmp, else here)"),
-    ] = None,
-    allow_sse_c: Annotated[
-        bool,
-        typer.Option(
-            "--allow-sse-c",
-            help="Do one thing only: let the bucket take objects under customer keys.",
-        ),
-    ] = False,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="With --allow-sse-c: do so without asking.")
-    ] = False,
-) -> None:
-    """Look at key, disk, endpoint, rights and bucket, and say what to do; leaves nothing behind.
-
-    Writes, reads and removes a small object below the URI.
-    """
-    from sealift.cli.doctor import run_doctor
-
-    run_doctor(shared, uri, target, allow_sse_c, yes)
-
-
-@app.command()
-@with_options
-def demo(
-    shared: Shared,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the files for a look.")] = False,
-) -> None:
-    """Show the whole thing on an S3 server started on this machine."""
-    from sealift.cli.demo import run_demo
-
-    run_demo(shared, keep=keep)
+# Without a name their commands are the app's own.
+app.add_typer(object_app)
+app.add_typer(upkeep_app)
+app.add_typer(key_app, name="key")

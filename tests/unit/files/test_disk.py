@@ -94,9 +94,17 @@ async def test_a_cancelled_scope_waits_for_work_that_began(disk: Disk) -> None:
 
 async def test_a_deadline_waits_for_work_that_began(disk: Disk) -> None:
     slow = Slow()
-    slow.release.set()
-    with anyio.move_on_after(0.01) as scope:
-        await disk.run(slow.work)
+
+    async def pass_the_deadline(scope: anyio.CancelScope) -> None:
+        await slow.wait_begun()
+        scope.deadline = anyio.current_time()
+        await anyio.sleep(0.02)
+        slow.release.set()
+
+    async with anyio.create_task_group() as group:
+        with anyio.CancelScope() as scope:
+            group.start_soon(pass_the_deadline, scope)
+            await disk.run(slow.work)
     assert scope.cancelled_caught
     assert slow.ended
 
