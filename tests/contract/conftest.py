@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,10 +21,24 @@ _SERVERS = {"ministack": ministack, "ceph": ceph}
 _left_out: list[str] = []
 
 
+@pytest.fixture(scope="session")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], S3Server]]:
+    """What starts a server on first use; all run to the end of the tests, in whatever order."""
+    running: dict[str, S3Server] = {}
+
+    with contextlib.ExitStack() as stack:
+
+        def started(name: str) -> S3Server:
+            if name not in running:
+                server = _SERVERS[name](tmp_path_factory.mktemp(name))
+                running[name] = stack.enter_context(server)
+            return running[name]
+
+        yield started
+
+
 @pytest.fixture(scope="session", params=sorted(_SERVERS, reverse=True))
-def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[S3Server]:
+def server(request: pytest.FixtureRequest, start: Callable[[str], S3Server]) -> S3Server:
     """A running server; `parametrize("server", [...], indirect=True)` asks for some only."""
     missing = ceph_available() if request.param == "ceph" else None
     if missing is not None:
@@ -33,8 +47,7 @@ def server(
         if missing not in _left_out:
             _left_out.append(missing)
         pytest.skip(missing)
-    with _SERVERS[request.param](tmp_path_factory.mktemp(request.param)) as running:
-        yield running
+    return start(request.param)
 
 
 @pytest.fixture(scope="session")

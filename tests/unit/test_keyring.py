@@ -9,7 +9,7 @@ from sealift.keyring import HeldKey, Keyring, Rule
 from sealift.keys import CustomerKey
 from sealift.model import UNSEALED, Location
 
-ONE, TWO, THREE = CustomerKey.generate(), CustomerKey.generate(), CustomerKey.generate()
+ONE, TWO, THREE = (CustomerKey(bytes([number, *range(31)])) for number in (1, 2, 3))
 RULES = [
     Rule(Location("b", "f/"), ONE.key_id),
     Rule(Location("b", "f/deep/"), TWO.key_id),
