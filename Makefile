@@ -13,7 +13,7 @@ COMPILE = pip compile --quiet --universal --python-version 3.11 --generate-hashe
 
 help:
 	@echo 'make demo    move a tree to an S3 server on this machine and back'
-	@echo 'make test    run all tests (make test ARGS=tests/unit runs some)'
+	@echo 'make test    run all tests (make test ARGS=tests/unit runs some, ARGS=-n0 one at a time)'
 	@echo 'make check   lint, format, types, import contracts'
 	@echo 'make bench   race the peers on this machine (make bench ARGS=--quick for a glance)'
 	@echo 'make soak    move trees through faults and kills (make soak ARGS="--minutes 1 --seed 7")'
@@ -23,7 +23,7 @@ demo: $(VENV)/.users
 	$(BIN)/sealift demo $(ARGS)
 
 test: $(VENV)/.developers
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
 
 check: $(VENV)/.developers
 	$(BIN)/ruff check .

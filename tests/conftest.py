@@ -8,7 +8,12 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+
+# How long an example takes depends on what else runs.
+hypothesis.settings.register_profile("sealift", deadline=None)
+hypothesis.settings.load_profile("sealift")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -22,7 +22,6 @@ from benchmarks.instructions import (
 )
 
 
-@pytest.mark.timeout(300)
 def test_the_hot_path_is_as_long_as_recorded(tmp_path: Path) -> None:
     if reason := missing():
         pytest.skip(reason)

@@ -15,8 +15,6 @@ from tests.faults import FaultServer, Match, Status
 
 from sealift.keys import CustomerKey
 
-pytestmark = pytest.mark.timeout(120)
-
 TINY = ("--sizes", "2KiB", "--concurrencies", "2", "--seconds", "0.1")
 URI = "s3://bucket/here"
 

@@ -26,7 +26,6 @@ def environment(directory: Path) -> dict[str, str]:
     return ours
 
 
-@pytest.mark.timeout(300)
 def test_it_brings_its_own_server_and_leaves_nothing(tmp_path: Path) -> None:
     ended = subprocess.run(
         [*COMMAND, "--seconds", "0.2"], cwd=tmp_path, env=environment(tmp_path),
@@ -42,7 +41,6 @@ def test_it_brings_its_own_server_and_leaves_nothing(tmp_path: Path) -> None:
     assert processes_of(tmp_path) == []
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("runs", [False, True])
 def test_sigterm_leaves_nothing(tmp_path: Path, runs: bool) -> None:
     """While the server is started, and once it is being measured."""

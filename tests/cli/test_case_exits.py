@@ -14,8 +14,6 @@ from tests.faults import FaultServer, Match, NoEcho, ResetRequest, Status
 from sealift import retry
 from sealift.model import MIN_PART_SIZE
 
-pytestmark = pytest.mark.timeout(60)
-
 LARGE = bytes(range(256)) * (MIN_PART_SIZE // 256) * 2 + b"end"
 
 

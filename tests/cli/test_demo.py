@@ -9,8 +9,6 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
 
 def processes_of(directory: Path) -> list[str]:
     """The command lines of processes that speak of `directory`."""
@@ -25,7 +23,6 @@ def processes_of(directory: Path) -> list[str]:
     return found
 
 
-@pytest.mark.timeout(300)
 def test_the_demo_proves_a_round_trip_and_leaves_nothing(tmp_path: Path) -> None:
     environment = {**os.environ, "TMPDIR": str(tmp_path), "HTTPS_PROXY": "http://127.0.0.1:9"}
     for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_CA_BUNDLE", "AWS_PROFILE"):
@@ -50,7 +47,6 @@ def test_the_demo_proves_a_round_trip_and_leaves_nothing(tmp_path: Path) -> None
     assert processes_of(tmp_path) == []
 
 
-@pytest.mark.timeout(60)
 def test_sigterm_while_the_demo_is_set_up_leaves_nothing(tmp_path: Path) -> None:
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     command = [sys.executable, "-m", "sealift", "demo", "--quiet"]

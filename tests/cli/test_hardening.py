@@ -13,7 +13,6 @@ from tests.faults import FaultServer
 from tests.kit import SECRET, assert_secret
 
 pytestmark = [
-    pytest.mark.timeout(60),
     pytest.mark.skipif(sys.platform != "linux", reason="Linux's prctl and /proc"),
 ]
 # Notes whether memory is private when a file that holds a key is opened, and at the end.

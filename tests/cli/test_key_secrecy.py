@@ -15,7 +15,6 @@ from tests.kit import SECRET, assert_secret, forms
 
 from sealift.keys import CustomerKey
 
-pytestmark = pytest.mark.timeout(60)
 TEXT = forms(SECRET)["base64"].decode()
 KEY = CustomerKey(SECRET)
 NAME, MD5_NAME = "SSE_CUSTOMER_KEY_BASE64", "SSE_CUSTOMER_KEY_MD5"

@@ -28,7 +28,6 @@ from tests.kit import Certificate as Files
 from sealift.cli.app import app
 
 pytestmark = [
-    pytest.mark.timeout(120),
     pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"),
 ]
 SEAL = "x-amz-server-side-encryption-customer-key"

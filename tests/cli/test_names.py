@@ -22,7 +22,6 @@ from tests.faults.names import HOST
 from tests.kit import Certificate, Do
 
 pytestmark = [
-    pytest.mark.timeout(40),
     pytest.mark.skipif(
         os.geteuid() != 0 or shutil.which("unshare") is None, reason="only root can unshare mounts"
     ),

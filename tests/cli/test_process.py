@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.timeout(60)
-
 
 def run_shell(template: str) -> subprocess.CompletedProcess[str]:
     """Run a shell command in which `sealift` is ours."""

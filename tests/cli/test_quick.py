@@ -75,7 +75,7 @@ def filled(line: quick.Line) -> quick.Line:
     return line._replace(arguments=[*line.arguments, *missing])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(words=st.lists(st.sampled_from(WORDS), max_size=7))
 @example(words=["put"])
 @example(words=["cp", "a", "b"])

@@ -13,7 +13,6 @@ from tests.faults import FaultServer, Match, Status
 from .conftest import Ended
 from .terminal import at_terminal, typed
 
-pytestmark = pytest.mark.timeout(60)
 Run = Callable[..., Ended]
 
 

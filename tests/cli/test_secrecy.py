@@ -27,7 +27,6 @@ from tests.kit import SECRET, assert_secret
 from sealift.keys import CustomerKey
 
 pytestmark = [
-    pytest.mark.timeout(60),
     pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"),
 ]
 SEAL = "x-amz-server-side-encryption-customer-key"

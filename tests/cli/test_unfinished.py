@@ -27,7 +27,6 @@ from sealift.records import (
 
 from .conftest import RAW_KEY, Ended
 
-pytestmark = pytest.mark.timeout(60)
 Run = Callable[..., Ended]
 TOKENS = [character * 16 for character in "abcdef"]
 

@@ -22,7 +22,7 @@ _left_out: list[str] = []
 
 
 @pytest.fixture(scope="session")
-def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], S3Server]]:
+def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], S3Server]]:
     """What starts a server on first use; all run to the end of the tests, in whatever order."""
     running: dict[str, S3Server] = {}
 
@@ -38,7 +38,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], 
 
 
 @pytest.fixture(scope="session", params=sorted(_SERVERS, reverse=True))
-def server(request: pytest.FixtureRequest, start: Callable[[str], S3Server]) -> S3Server:
+def server(request: pytest.FixtureRequest, start_server: Callable[[str], S3Server]) -> S3Server:
     """A running server; `parametrize("server", [...], indirect=True)` asks for some only."""
     missing = ceph_available() if request.param == "ceph" else None
     if missing is not None:
@@ -47,7 +47,7 @@ def server(request: pytest.FixtureRequest, start: Callable[[str], S3Server]) -> 
         if missing not in _left_out:
             _left_out.append(missing)
         pytest.skip(missing)
-    return start(request.param)
+    return start_server(request.param)
 
 
 @pytest.fixture(scope="session")

@@ -20,8 +20,6 @@ from sealift.bench.objects import LEFTOVER_AGE
 from sealift.bench.results import Result, read_run
 from sealift.bench.sweep import sweep
 
-pytestmark = pytest.mark.timeout(180)
-
 # Small, by one request and in parts, up and down.
 TINY = (
     "--sizes", "4KiB,6MiB", "--concurrencies", "1,3", "--part-sizes", "5MiB", "--seconds", "0.5",

@@ -223,7 +223,6 @@ def compare(case: Case, home: Path) -> DirectRoute | None:
 
 @settings(
     max_examples=100,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(case=cases)

@@ -17,8 +17,6 @@ from tests.kit import Certificate
 from sealift.keyring import HeldKey, Keyring, Rule
 from sealift.keys import CustomerKey
 
-pytestmark = pytest.mark.timeout(300)
-
 DIRECTORY_COUNT, FILE_COUNT = 20, 100
 # The objects of the last directories are under the three keys in turn.
 MIXED = {"18", "19"}

@@ -45,7 +45,7 @@ from sealift.schedule import BATCH_COUNT
 
 from .conftest import BAD, BATCH_NAMES, LARGE, Site, assert_accounted, write_credentials
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(20)]
+pytestmark = pytest.mark.anyio
 both_dialects = pytest.mark.parametrize("dialect", ["aws", "ceph"])
 
 GET_BAD = Match(operation="GetObject", name=BAD)

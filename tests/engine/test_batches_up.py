@@ -37,7 +37,7 @@ from sealift.wire.connection import Deadlines
 
 from .conftest import BAD, BATCH_NAMES, Site, assert_accounted, write_credentials
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(20)]
+pytestmark = pytest.mark.anyio
 
 PUT_BAD = Match(operation="PutObject", name=BAD)
 OTHERS = set(BATCH_NAMES) - {BAD}

@@ -16,7 +16,7 @@ from sealift.errors import NotSealedError
 from sealift.keys import CustomerKey
 from sealift.options import SourceOptions
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(30)]
+pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture

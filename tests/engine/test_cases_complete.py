@@ -13,7 +13,7 @@ from sealift.errors import ObjectError
 
 from .conftest import LARGE, PART_SIZE, Site, assert_one_object, count, creates
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(20)]
+pytestmark = pytest.mark.anyio
 both_dialects = pytest.mark.parametrize("dialect", ["aws", "ceph"])
 
 # Two parts.

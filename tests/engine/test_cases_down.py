@@ -42,7 +42,7 @@ from sealift.wire.connection import Deadlines
 
 from .conftest import LARGE, PART_SIZE, SEAL, Site, assert_accounted
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(20)]
+pytestmark = pytest.mark.anyio
 both_dialects = pytest.mark.parametrize("dialect", ["aws", "ceph"])
 
 GETS = Match(operation="GetObject", times=None)

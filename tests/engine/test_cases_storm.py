@@ -17,7 +17,7 @@ from sealift.retry import DEFAULT_RULES, Policy, Rule
 
 from .conftest import Site, assert_one_object, count
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(20)]
+pytestmark = pytest.mark.anyio
 
 
 def storm(site: Site, operation: str, after: int, seconds: float) -> Callable[[Request], bool]:

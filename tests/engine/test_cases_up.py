@@ -36,7 +36,7 @@ from sealift.wire.connection import Deadlines
 
 from .conftest import LARGE, Site, assert_one_object, count, creates
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(20)]
+pytestmark = pytest.mark.anyio
 both_dialects = pytest.mark.parametrize("dialect", ["aws", "ceph"])
 
 SMALL = b"small" * 100

@@ -13,7 +13,7 @@ from sealift.model import Location
 
 from .conftest import Site
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(20)]
+pytestmark = pytest.mark.anyio
 PAGE = 1000
 
 

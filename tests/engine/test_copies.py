@@ -26,7 +26,7 @@ from sealift.model import GiB
 from sealift.options import SourceOptions
 from sealift.ways import Way, choose_way
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(20)]
+pytestmark = pytest.mark.anyio
 
 TIMES = {"x-amz-meta-mtime": "1555555555.5"}
 

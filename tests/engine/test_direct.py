@@ -14,7 +14,7 @@ from sealift.retry import Policy
 
 from .conftest import LARGE, Site
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(20)]
+pytestmark = pytest.mark.anyio
 LIST = Match(operation="ListObjectsV2")
 
 

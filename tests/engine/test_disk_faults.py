@@ -24,7 +24,7 @@ from sealift.schedule import BATCH_SIZE
 
 from .conftest import LARGE, PART_SIZE, Ended, Site
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 SMALL = {f"d{n % 3}/f{n:02}": b"%d " % n * (n + 1) for n in range(12)}
 FULL = "No space left on device; free some space and run the same command again"

@@ -18,7 +18,7 @@ from sealift.sync import Method, SyncOptions
 
 from .conftest import LARGE, Record, Site, count
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(20)]
+pytestmark = pytest.mark.anyio
 
 HEADER = "x-amz-server-side-encryption"
 KMS_KEY = ServerSide(KMS, "key-1")

@@ -42,7 +42,7 @@ from sealift.model import Location
 
 from .conftest import LARGE, PART_SIZE, SEAL, Site, assert_accounted, write_credentials
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(20)]
+pytestmark = pytest.mark.anyio
 both_dialects = pytest.mark.parametrize("dialect", ["aws", "ceph"])
 
 GET = Match(operation="GetObject")

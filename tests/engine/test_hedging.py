@@ -13,7 +13,7 @@ from sealift import hedge as hedge_module
 
 from .conftest import LARGE, Site
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture(autouse=True)

@@ -27,7 +27,7 @@ from sealift.wire.bucket import BucketClient
 
 from .conftest import PART_SIZE, SEAL, Site
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(20)]
+pytestmark = pytest.mark.anyio
 
 PAGE = 1000
 SIZE = 5 * GiB + 1

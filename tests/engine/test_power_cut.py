@@ -31,7 +31,7 @@ from sealift.records import PartAdded, RunRecord, UploadCreated, UploadPlanned, 
 
 from .conftest import LARGE, PART_SIZE, Record, Site, mounted
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 TWO_RANGES = LARGE[: PART_SIZE + 12_000]
 IMAGE_SIZE = 64 * 1024 * 1024

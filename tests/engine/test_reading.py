@@ -21,7 +21,7 @@ from sealift.model import Location
 
 from .conftest import LARGE, PART_SIZE, Site
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(20)]
+pytestmark = pytest.mark.anyio
 
 SMALL = b"small" * 100
 SECOND = Match(

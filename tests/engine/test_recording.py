@@ -20,7 +20,7 @@ from sealift.recorder import Recorder
 
 from .conftest import BAD, BATCH_NAMES, LARGE, Site
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(30)]
+pytestmark = pytest.mark.anyio
 
 
 def recorded(site: Site, state_home: Path) -> dict[str, Known]:

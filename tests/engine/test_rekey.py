@@ -27,7 +27,7 @@ from sealift.rekey.rehearsal import probe_token
 from sealift.rekey.seals import From, RekeyOptions, Seal
 from sealift.schedule import Schedule
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(20)]
+pytestmark = pytest.mark.anyio
 
 OLD = CustomerKey(OTHER_KEY)
 RING = Keyring([HeldKey(OLD, "a test"), HeldKey(CUSTOMER_KEY, "a test")])

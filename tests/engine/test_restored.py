@@ -23,7 +23,7 @@ from sealift.records import RunRecord
 
 from .conftest import LARGE, PART_SIZE, Record, Site
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(30)]
+pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture

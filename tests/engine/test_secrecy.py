@@ -34,7 +34,7 @@ from sealift.model import Location
 
 from .conftest import LARGE, Site
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(30)]
+pytestmark = pytest.mark.anyio
 
 
 def assert_secret_state(state_home: Path) -> None:

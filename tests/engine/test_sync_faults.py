@@ -26,7 +26,7 @@ from sealift.retry import Policy
 from sealift.sync import SyncOptions
 from sealift.wire.pool import Deadlines
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 NAMES = [f"{number:04}" for number in range(1060)]
 # The listing of a prefix from its second page on.

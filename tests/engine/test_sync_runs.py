@@ -23,7 +23,7 @@ from sealift.events import Finished, Removed, Would
 from sealift.options import TreeOptions
 from sealift.sync import SyncOptions
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 NAMES = [
     "a",

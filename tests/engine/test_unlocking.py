@@ -17,7 +17,7 @@ from sealift.keyring import HeldKey, Keyring, Rule
 from sealift.keys import CustomerKey
 from sealift.model import Location
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 both_dialects = pytest.mark.parametrize("dialect", ["aws", "ceph"])
 # The site's own, and two older ones.

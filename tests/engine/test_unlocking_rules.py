@@ -13,7 +13,7 @@ from sealift.keyring import HeldKey, Keyring, Rule
 from sealift.keys import CustomerKey
 from sealift.model import Location
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 
 async def test_a_key_for_another_bucket_is_not_shown_to_this_one(site: Site) -> None:

@@ -19,7 +19,7 @@ from sealift.keys import CustomerKey
 from sealift.options import TreeOptions
 from sealift.sync import SyncOptions
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 both_dialects = pytest.mark.parametrize("dialect", ["aws", "ceph"])
 

@@ -28,7 +28,7 @@ from sealift.verify.findings import Finding, VerifyOptions, VerifyReport
 
 from .conftest import LARGE, PART_SIZE, SEAL, Site
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(30)]
+pytestmark = pytest.mark.anyio
 
 SEALED = VerifyOptions(is_sealed=True)
 DEEP = VerifyOptions(is_deep=True)

@@ -35,7 +35,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(STEPS, NAMES, NAMES, st.integers(1, 8))
 def test_the_catalogue_is_a_sorted_dictionary(
     steps: list[tuple[str, list[Known] | tuple[str, ...] | str]],

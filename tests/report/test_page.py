@@ -18,8 +18,6 @@ from sealift.bench.results import Result, Run, Setting
 from sealift.bench.samples import quantiles
 from sealift.model import KiB, MiB
 
-pytestmark = pytest.mark.timeout(180)
-
 PLAN = Plan((16 * KiB, 64 * MiB), (1, 16, 128), (8 * MiB, 16 * MiB), 2.0)
 SETTING = Setting(
     sealift="0.1.0",

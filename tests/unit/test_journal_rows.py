@@ -92,7 +92,7 @@ def by_name(records: list[Any]) -> dict[str, Any]:
     return {record[0]: record for record in records}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     RUNS,
     st.lists(uploads(), unique_by=lambda record: record.marker, max_size=3),
@@ -200,7 +200,7 @@ def test_a_row_that_was_altered_is_dropped(field: int, value: object) -> None:
     assert content.uploads == [created]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0, len(ROWS) - 1), st.integers(0, 4), st.integers(0, 500))
 def test_any_single_bit_is_missed(row: int, field: int, bit: int) -> None:
     """Of text; a bit of a number is another number."""

@@ -172,7 +172,7 @@ requests = st.lists(
 
 
 @given(requests, st.integers(3 * MiB, 8 * MiB))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_never_exceeds_the_budget(asked: list[tuple[int, int, int]], budget: int) -> None:
     budget = max(budget, 4 * MiB)  # so that each alone fits
     memory = Memory(budget)

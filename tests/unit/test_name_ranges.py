@@ -74,7 +74,7 @@ async def listed(server: Server, cuts: list[str], limit: int | None = None) -> l
     return names
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.sets(NAME, max_size=30), st.lists(NAME, max_size=12))
 def test_all_names_come_once_in_order(names: set[str], cuts: list[str]) -> None:
     server = Server(sorted(names))

@@ -307,7 +307,7 @@ def test_first_error_looks_into_groups() -> None:
     ),
     st.integers(1, 5),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_mix_ends_with_every_piece_run_once(
     concurrency: int,
     shapes: list[tuple[int, list[int] | None, int | None]],

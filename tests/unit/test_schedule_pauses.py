@@ -14,7 +14,7 @@ from sealift.model import Direction, Job, Location
 from sealift.pace import THROTTLE_REST, Pace
 from sealift.schedule import BATCH_SIZE, Schedule
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(20)]
+pytestmark = pytest.mark.anyio
 
 FOR_EVER = 3600.0
 JOBS = [Job(Direction.UP, Location("b", name), name, BATCH_SIZE) for name in "01abcdefgh"]

@@ -47,7 +47,7 @@ from sealift.wire.operations import Bucket
 from sealift.wire.pool import Pool
 from sealift.wire.sigv4 import Credentials
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(10)]
+pytestmark = pytest.mark.anyio
 
 SEAL = "x-amz-server-side-encryption-customer-"
 FACTS = FileFacts(1_700_000_000_123_456_789, 7, "marker")

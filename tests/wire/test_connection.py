@@ -47,7 +47,7 @@ from sealift.wire.receiving import MAX_ERROR_BODY_SIZE
 
 from .conftest import BODY
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(10)]
+pytestmark = pytest.mark.anyio
 
 GET = Match(operation="GetObject")
 PUT = Match(operation="PutObject")

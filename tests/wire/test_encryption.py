@@ -24,7 +24,7 @@ from sealift.wire.identity import Identity
 from sealift.wire.operations import Bucket, Stored
 from sealift.wire.sigv4 import Credentials
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(10)]
+pytestmark = pytest.mark.anyio
 
 HEADER = "x-amz-server-side-encryption"
 DATA = b"content" * 100

@@ -59,7 +59,7 @@ from sealift.wire.operations import Bucket
 from sealift.wire.pages import ListingClient
 from sealift.wire.sigv4 import Credentials
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(10)]
+pytestmark = pytest.mark.anyio
 
 DATA = bytes(range(256)) * 40
 CRC = crc64(DATA)

@@ -29,7 +29,7 @@ from sealift.wire.pool import Pool
 
 from .conftest import BODY
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(10)]
+pytestmark = pytest.mark.anyio
 
 GET = Match(operation="GetObject")
 

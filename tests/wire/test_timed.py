@@ -16,7 +16,7 @@ from sealift.wire.timed import TimedConnection, Timing
 
 from .conftest import BODY
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(10)]
+pytestmark = pytest.mark.anyio
 
 GET = Match(operation="GetObject")
 PUT = Match(operation="PutObject")

@@ -17,7 +17,7 @@ from sealift.wire.multipart import OpenUpload
 from sealift.wire.operations import Bucket
 from sealift.wire.sigv4 import Credentials
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(10)]
+pytestmark = pytest.mark.anyio
 
 NAME = "a b/ü+&"
 # What an URL or an XML document cannot hold as it is.

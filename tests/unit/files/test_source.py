@@ -137,7 +137,6 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         SourceFile(str(tmp_path / "missing"))
 
 
-@pytest.mark.timeout(10)
 @pytest.mark.parametrize("planned", [0, 5])
 def test_a_pipe_in_the_files_place_neither_hangs_nor_passes(tmp_path: Path, planned: int) -> None:
     before = len(os.listdir("/dev/fd"))

@@ -346,7 +346,7 @@ def plain_pages(draw: st.DrawFn) -> str:
     return f"<ListBucketResult>{rest}</ListBucketResult>"
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(plain_pages())
 def test_a_plain_row_says_what_expat_says(document: str) -> None:
     plain = _plain_page(document.encode())

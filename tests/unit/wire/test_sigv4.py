@@ -16,7 +16,7 @@ import botocore.credentials
 import botocore.session
 import pytest
 from botocore.awsrequest import AWSRequest, AWSResponse
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sealift.wire.sigv4 import (
@@ -90,7 +90,6 @@ header_names = st.text(string.ascii_lowercase + string.digits + "-", min_size=1,
 instants = st.integers(0, 4_102_444_799)
 
 
-@settings(deadline=None)  # botocore loads its data on first use
 @given(
     method=st.sampled_from(["GET", "PUT", "POST", "HEAD", "DELETE"]),
     name=names,
@@ -184,7 +183,6 @@ def wire() -> Iterator[Wire]:
         yield Wire()
 
 
-@settings(deadline=None)
 @given(name=names)
 @example("plain/name-0.bin")
 @example("/leading//double/./../dots/")
