@@ -29,6 +29,7 @@ check: $(VENV)/.developers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy examples
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.developers

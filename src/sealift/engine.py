@@ -1,51 +1,55 @@
 """The engine: the only place that builds things, and the public Python API.
 
-    async with Engine(Options(customer_key=key), reporter) as engine:
-        await engine.copy("photos/", "s3://bucket/photos/")
+    async with Engine(Options(customer_key=key)) as engine:
+        report = await engine.sync("photos/", "s3://bucket/photos/")
 
 A command is one plan run on one schedule:
 
     plan (walk or LIST)  ->  schedule (workers)  ->  upload | download  ->  wire  ->  S3
 
 Each job is one object. One that fails is reported by name and the others go on; what is wrong with
-the settings raises UsageError before anything is touched. Cancelling a command cleans up.
+the arguments raises UsageError before anything is touched. Cancelling a command cleans up.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from sealift.catalogue import FILE_NAME, Catalogue
-from sealift.errors import Cause, ObjectError, UsageError
-from sealift.events import Event, Failed, Reporter, Retried, Silent
+from sealift.errors import Cause, UsageError
+from sealift.events import Event, Reporter, Retried, Silent
 from sealift.files.disk import Disk
 from sealift.files.walk import file_size, ignore_lines
 from sealift.filters import Filter
 from sealift.keyring import HeldKey, Keyring
 from sealift.memory import Memory
-from sealift.model import Direction, Job, Location, RemoteObject
+from sealift.model import Direction, Location, RemoteObject
 from sealift.opening import Opened
 from sealift.options import WHOLE_TREE, Options, TreeOptions
 from sealift.plan import (
     Naming,
+    Path,
+    Side,
     check_name,
-    check_size,
     contents,
     direction_of,
-    file_location,
-    tree_prefix,
+    location_of,
+    text_of,
+    usable,
 )
 from sealift.planning import Planner
 from sealift.remote import Pages, Remote
 from sealift.retry import Retrier
 from sealift.runner import Runner
+from sealift.runs import Runs, check_loop, reported
 from sealift.session import Session
 from sealift.unlocking import Unlockers
+from sealift.uploads import Uploads
 from sealift.wire.bucket import BucketClient, HeadFacts
 
 if TYPE_CHECKING:
@@ -56,17 +60,18 @@ if TYPE_CHECKING:
     from sealift.verify.findings import VerifyOptions, VerifyReport
     from sealift.verify.verification import Verification
 
-A = TypeVar("A")
-T = TypeVar("T")
 
+class Engine(Runs):
+    """Moves objects under customer keys; an async context manager, on asyncio.
 
-class Engine:
-    """Moves objects under one customer key; use it as an async context manager."""
+    It runs one command after the other. Objects that fail are in the command's report, and told to
+    the `reporter` as they happen; see `events`.
+    """
 
     def __init__(self, options: Options, reporter: Reporter | None = None) -> None:
         self._options = options
         self._keyring = options.keys()
-        self._reporter: Reporter = reporter or Silent()
+        super().__init__(reporter or Silent())
         self._stack = AsyncExitStack()
         self._memory = Memory.for_process(options.memory)
         self._disk = Disk()
@@ -75,7 +80,6 @@ class Engine:
         self._session = Session(options, self)
         self._unlockers = self._make_unlockers(self._session, self._keyring)
         self._remote = Remote(self._session, self._unlockers)
-        self._failed_count = 0
         self._source_session = (
             self._session if options.source is None else Session(options.for_source(), self)
         )
@@ -93,6 +97,7 @@ class Engine:
         )
 
     async def __aenter__(self) -> Engine:
+        check_loop()
         self._stack.callback(self._catalogue.close)
         self._stack.callback(self._disk.close)
         try:
@@ -101,6 +106,7 @@ class Engine:
         except BaseException:
             await self._stack.aclose()
             raise
+        self._is_open = True
         return self
 
     async def __aexit__(
@@ -109,44 +115,58 @@ class Engine:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._is_open = False
         await self._stack.aclose()
 
     # Commands
 
-    async def put(self, path: str, destination: Location, *, if_absent: bool = False) -> None:
+    @reported
+    async def put(
+        self, path: Path, destination: Location | str, *, if_absent: bool = False
+    ) -> None:
         """Upload one file; a bucket or a name that ends with `/` keeps the file's name.
 
         With `if_absent` an object that is there is left as it is.
         """
+        path, destination = os.fspath(path), location_of(destination)
         size = await self._file_size(path)
         if size is None:
             raise UsageError(f"{path} is a directory", hint="use: sealift cp")
-        await self._up_file(path, size, destination, TreeOptions(if_absent=if_absent))
+        await self._uploads().file(path, size, destination, TreeOptions(if_absent=if_absent))
 
-    async def get(self, source: Location, destination: str | None = None) -> str:
-        """Download one object, without a destination to `tmp/<uuid4><suffix>`; returns the path."""
-        return await self._downloads().get(source, destination)
+    @reported
+    async def get(self, source: Location | str, destination: Path | None = None) -> str:
+        """Download one object, without a destination to `tmp/<uuid4><suffix>`."""
+        to = None if destination is None else os.fspath(destination)
+        return await self._downloads().get(location_of(source), to)
 
-    async def copy(self, source: str, destination: str, tree: TreeOptions = WHOLE_TREE) -> None:
+    @reported
+    async def copy(self, source: Side, destination: Side, tree: TreeOptions = WHOLE_TREE) -> None:
         """Copy a file, tree, object or prefix, up, down or across; `/` means "the contents".
 
         A file or object that is named itself moves whatever the rules of `tree` say.
         """
+        source, destination = text_of(source), text_of(destination)
         direction = self._direction(source, destination)
         if direction is Direction.COPY:
             self._keyring.check_rules(Location.parse(destination))
             await self._across().copy(Location.parse(source), Location.parse(destination), tree)
         elif direction is Direction.UP:
-            await self._copy_up(source, Location.parse(destination), tree)
+            size = await self._file_size(source)
+            if size is None:
+                await self._uploads().tree(source, Location.parse(destination), tree)
+            else:
+                await self._uploads().file(source, size, Location.parse(destination), tree)
         elif tree.if_absent:
             raise UsageError("--if-absent is for objects", hint="copy to s3://BUCKET/NAME")
         else:
             await self._downloads().copy(Location.parse(source), destination, tree)
 
+    @reported
     async def restore(
         self,
-        source: Location,
-        destination: str = "tmp/",
+        source: Location | str,
+        destination: Path = "tmp/",
         naming: Naming = Naming.KEEP,
         tree: TreeOptions = WHOLE_TREE,
         *,
@@ -158,12 +178,14 @@ class Engine:
         then, are left alone, as far as their objects are as they were then. Each file is durable
         under its name when it is reported, unless `tree` says otherwise.
         """
+        source, destination = location_of(source), os.fspath(destination)
         await self._downloads().restore(source, destination, naming, tree, resume=resume)
 
+    @reported
     async def sync(
         self,
-        source: str,
-        destination: str,
+        source: Side,
+        destination: Side,
         options: SyncOptions | None = None,
         tree: TreeOptions = WHOLE_TREE,
     ) -> None:
@@ -174,6 +196,7 @@ class Engine:
         from sealift.sameness import Sameness
         from sealift.sync import Sync, SyncOptions  # here, as what only some commands need
 
+        source, destination = text_of(source), text_of(destination)
         if not source or not destination:
             raise UsageError("one side is empty", hint="name a directory or s3://BUCKET/PREFIX")
         direction = self._direction(source, destination)
@@ -195,7 +218,7 @@ class Engine:
             self,
             self._planner.walk,
             self._planner.collisions,
-            lambda: self._failed_count,
+            lambda: self.tally.failed_count,
             self._keyring,
             Sameness(self._remote, self._disk, self._memory, self._keyring),
         )
@@ -208,8 +231,9 @@ class Engine:
             remote, side, unlocker = await self._across().sides(begin, prefix)
             await sync.run(partial(sync.across, begin, remote, side, unlocker, prefix))
 
+    @reported
     async def rekey(
-        self, source: Location, options: RekeyOptions, tree: TreeOptions = WHOLE_TREE
+        self, source: Location | str, options: RekeyOptions, tree: TreeOptions = WHOLE_TREE
     ) -> None:
         """Write an object, or all below a prefix, anew in place under another key."""
         from sealift.rekey.prefix import Rekey
@@ -224,12 +248,12 @@ class Engine:
             self._catalogue,
             self,
         )
-        await rekey.run(source, tree)
+        await rekey.run(location_of(source), tree)
 
     async def verify(
         self,
-        local: str | None,
-        remote: Location,
+        local: Path | None,
+        remote: Location | str,
         options: VerifyOptions | None = None,
         tree: TreeOptions = WHOLE_TREE,
     ) -> VerifyReport:
@@ -239,63 +263,71 @@ class Engine:
         `local` only how the objects are sealed is looked at, which `options` must ask for. Nothing
         is written anywhere, not even to the catalogue. The reporter hears of each finding.
         """
-        return await self._verification(options, tree).sides(local, remote)
+        with self.running():
+            side = None if local is None else os.fspath(local)
+            return await self._verification(options, tree).sides(side, location_of(remote))
 
     async def verify_manifest(
-        self, path: str, options: VerifyOptions | None = None
+        self, path: Path, options: VerifyOptions | None = None
     ) -> VerifyReport:
         """Prove that every object of a manifest is as it was when that was written; see `verify`.
 
         By HEAD, unless `options` ask for more.
         """
-        return await self._verification(options, WHOLE_TREE).manifest(path)
+        with self.running():
+            return await self._verification(options, WHOLE_TREE).manifest(os.fspath(path))
 
     def _verification(self, options: VerifyOptions | None, tree: TreeOptions) -> Verification:
-        from sealift.verify.verification import (
-            Verification,  # here, as what only some commands need
-        )
+        from sealift.verify.verification import Verification  # here, as few commands need it
 
         return Verification(
             options, tree, self._remote, self._runner, self._disk, self._catalogue, self
         )
 
-    async def remove(self, location: Location) -> None:
+    @reported
+    async def remove(self, location: Location | str) -> None:
         """Remove one object; in a versioned bucket a delete marker hides it."""
+        location = location_of(location)
         await self._remove(location.bucket, self.list_one(location))
 
-    async def remove_tree(self, source: Location, count: int | None = None) -> None:
+    @reported
+    async def remove_tree(self, source: Location | str, count: int | None = None) -> None:
         """Remove what `list_tree` finds, as it is listed; `count` is how much that is, if known."""
+        source = location_of(source)
         await self._remove(source.bucket, self.list_tree(source), count)
 
-    def list_tree(self, source: Location) -> Pages:
+    # What is there
+
+    def list_tree(self, source: Location | str) -> Pages:
         """What is below `source`, in pages: of `photos` not `photos2/x`, nor an object `photos`."""
-        return self._remote.tree(source)
+        return self._remote.tree(location_of(source))
 
     def list_one(self, location: Location) -> Pages:
         """A page with one object; UsageError when there is none of this name."""
-        _usable(check_name, location.name)
+        usable(check_name, location.name)
         return self._remote.only(location)
 
-    def list_all(self, prefix: Location) -> Pages:
+    def list_all(self, prefix: Location | str) -> Pages:
         """All objects whose names start with a prefix, in pages."""
-        return self._remote.pages(prefix)
+        return self._remote.pages(location_of(prefix))
 
-    async def read(self, source: Location, fd: int) -> None:
+    async def read(self, source: Location | str, fd: int) -> None:
         """Write the bytes of one object to a file descriptor; see `reading` for what is checked."""
+        source = location_of(source)
         await self._runner.read(source, await self._remote.there(source), fd)
 
-    async def list_level(self, prefix: Location) -> AsyncIterator[RemoteObject | str]:
+    async def list_level(self, prefix: Location | str) -> AsyncIterator[RemoteObject | str]:
         """What is directly below a prefix, by name: objects, and deeper prefixes as text."""
-        async for entry in self._remote.level(prefix):
+        async for entry in self._remote.level(location_of(prefix)):
             yield entry
 
-    async def stat(self, location: Location) -> HeadFacts:
+    async def stat(self, location: Location | str) -> HeadFacts:
         """HEAD of an object under its customer key."""
         return (await self.open(location)).head
 
-    async def open(self, location: Location) -> Opened:
+    async def open(self, location: Location | str) -> Opened:
         """The same, with the id of that key, and how it was found."""
-        return await self._remote.open(location)
+        return await self._remote.open(location_of(location))
 
     def held_key(self, key_id: str | None) -> HeldKey | None:
         """The key of this id; None: that of the run. None of UNSEALED, and of a run without one."""
@@ -312,30 +344,10 @@ class Engine:
         """The policy of attempts."""
         return self._session.retrier
 
-    # Up
+    # Up, down and across
 
-    async def _copy_up(self, source: str, destination: Location, tree: TreeOptions) -> None:
-        size = await self._file_size(source)
-        if size is not None:
-            await self._up_file(source, size, destination, tree)
-            return
-        chosen = Filter(tree.rules, await self._disk.run(ignore_lines, source))
-        prefix = tree_prefix(source, destination)
-        self._keyring.check_rules(prefix)
-        plan = self._planner.uploads(source, prefix, chosen, tree)
-        await self._runner.up(plan, destination.bucket, tree)
-
-    async def _up_file(
-        self, path: str, size: int, destination: Location, tree: TreeOptions
-    ) -> None:
-        location = file_location(path, destination)
-        self._keyring.check_rules(location)
-        _usable(check_name, location.name)
-        _usable(check_size, size)
-        plan = self._planner.one(Job(Direction.UP, location, path, size))
-        await self._runner.up(plan, location.bucket, tree)
-
-    # Down and across
+    def _uploads(self) -> Uploads:
+        return Uploads(self._planner, self._runner, self._disk, self._keyring)
 
     def _downloads(self) -> Downloads:
         from sealift.downloads import Downloads  # here, as what only some commands need
@@ -375,20 +387,10 @@ class Engine:
         await self._runner.remove(self._planner.removals(pages, count), bucket)
 
     async def _file_size(self, path: str) -> int | None:
-        return await self._disk.run(_usable, file_size, path)
+        return await self._disk.run(usable, file_size, path)
 
     def emit(self, event: Event) -> None:
-        """Pass an event on to the reporter; a server that asks to slow down slows the pace."""
+        """Pass an event on; a server that asks to slow down slows the pace."""
         if isinstance(event, Retried) and event.error.cause is Cause.THROTTLED:
             self._runner.slow_down()
-        elif isinstance(event, Failed):
-            self._failed_count += 1
-        self._reporter.emit(event)
-
-
-def _usable(check: Callable[[A], T], argument: A) -> T:
-    """Run a check on an argument of the command: its failure means that nothing was started."""
-    try:
-        return check(argument)
-    except ObjectError as error:
-        raise UsageError(error.message, hint=error.hint) from None
+        super().emit(event)

@@ -19,6 +19,7 @@ SealiftError                 everything sealift raises on purpose
 │   ├── UnsafeNameError      a name that would leave the target, or that no server can hold
 │   ├── VerifyError          an object was looked at, and is not as it should be
 │   └── LocalFileError       the local disk refused
+├── RunError                 some objects of a run failed; for programs, see `Report`
 ├── CatalogueError           the memory of earlier runs is of no use; noted, never fatal
 ├── JournalError             the journal of this run is of no use; noted, never fatal
 └── Interrupted              the user stopped the run (exit 130)
@@ -103,6 +104,10 @@ class SettingsError(UsageError):
 
 class CustomerKeyError(UsageError):
     """A customer key cannot be read, or what was read is no key."""
+
+
+class RunError(SealiftError):
+    """Some objects of a run failed, the others are done; raised only when asked for."""
 
 
 class CatalogueError(SealiftError):

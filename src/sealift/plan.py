@@ -8,11 +8,19 @@ from __future__ import annotations
 
 import enum
 import os
+from collections.abc import Callable
 from pathlib import PurePosixPath
+from typing import TypeVar
 
 from sealift.errors import ObjectError, UnsafeNameError, UsageError
 from sealift.files.walk import FileEntry
 from sealift.model import MAX_NAME_SIZE, MAX_OBJECT_SIZE, Direction, Job, Location, RemoteObject
+
+A = TypeVar("A")
+T = TypeVar("T")
+Path = str | os.PathLike[str]
+Side = Path | Location
+"""A local path, or an object or prefix, which text names as s3://BUCKET/NAME."""
 
 
 class Naming(enum.StrEnum):
@@ -173,3 +181,21 @@ def random_name(name: str) -> str:
     import uuid
 
     return f"{uuid.uuid4()}{PurePosixPath(name).suffix}"
+
+
+def usable(check: Callable[[A], T], argument: A) -> T:
+    """Run a check on an argument of a command: its failure means that nothing was started."""
+    try:
+        return check(argument)
+    except ObjectError as error:
+        raise UsageError(error.message, hint=error.hint) from None
+
+
+def location_of(where: Location | str) -> Location:
+    """What an s3:// URI names. Raises UsageError."""
+    return Location.parse(where) if isinstance(where, str) else where
+
+
+def text_of(side: Side) -> str:
+    """A path or an s3:// URI as text."""
+    return str(side) if isinstance(side, Location) else os.fspath(side)

@@ -67,7 +67,7 @@ def get(
     paths: list[str] = []
 
     async def command(engine: Engine) -> None:
-        paths.append(await engine.get(location, dest))
+        paths.append((await engine.get(location, dest)).path or "")
 
     execute(
         shared,

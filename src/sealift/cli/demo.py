@@ -98,7 +98,7 @@ class _Demo:
         return not differing and bool(without) and bool(wrong)
 
     def _leg(
-        self, name: str, options: Options, command: Callable[[Engine], Awaitable[None]]
+        self, name: str, options: Options, command: Callable[[Engine], Awaitable[object]]
     ) -> _Leg:
         began = time.monotonic()
         with open_console(

@@ -52,7 +52,7 @@ EXIT_INTERRUPTED = 130
 GO_ON = "run the same command again to go on"
 
 T = TypeVar("T")
-Command = Callable[[Engine], Awaitable[None]]
+Command = Callable[[Engine], Awaitable[object]]
 
 
 @contextmanager
