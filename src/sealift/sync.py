@@ -10,12 +10,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
+from operator import attrgetter
 
 from sealift.catalogue import Catalogue
 from sealift.collisions import Collisions
 from sealift.compare import (
     Method,
     Verdict,
+    are_surely_same,
     compare_file,
     compare_objects,
     is_sealed_otherwise,
@@ -58,6 +60,10 @@ from sealift.unlocking import Unlocker
 
 # Names of a range that is listed beside others: some pages.
 CUT_STEP = 4000
+# Files that are looked at in one go: four times make a page of LIST.
+WALK_STEP = 250
+
+_NAME = attrgetter("name")
 
 Walk = Callable[..., AsyncIterator[list[FileEntry | Passed]]]
 RunPlan = Callable[..., Awaitable[None]]
@@ -133,14 +139,25 @@ class Sync:
                 return Verdict.DIFFERENT
             return self._compare(known, file, found)
 
+        def are_same(files: Sequence[FileEntry], found: Sequence[RemoteObject]) -> bool:
+            if self.manifest is not None:
+                return False
+            names = list(map(_NAME, found))
+            key_ids = {*map(key_id_of, names)}
+            known = list(map(listed.known.get, names))
+            return len(key_ids) == 1 and are_surely_same(
+                files, found, known, self.options.method, *key_ids
+            )
+
         rules = Rules[FileEntry, RemoteObject](
             compare,
             lambda file: upload_job(file, prefix),
             lambda job, file, found: self._question(job, listed, file, found),
             lambda _, found: self._note_same(listed, found),
             expected,
+            are_same=are_same,
         )
-        source = Side(root, self.walk(root, self.chosen, self.tree))
+        source = Side(root, self.walk(root, self.chosen, self.tree, step=WALK_STEP))
         move = partial(self.runner.up, tree=self.tree)
         remove = partial(self._remove_objects, prefix)
         plan = self._plan(rules)
