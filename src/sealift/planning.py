@@ -185,6 +185,9 @@ class Planner:
             empty_directories=tree.markers and is_source,
         )
         while batch := await self._disk.run_brief(_take, found, step):
+            if Passed not in map(type, batch):
+                yield batch
+                continue
             entries: list[FileEntry | Passed] = []
             for entry in batch:
                 if not isinstance(entry, Passed):

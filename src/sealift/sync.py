@@ -132,6 +132,8 @@ class Sync:
         prefix = contents(destination)
         listed = await self._list(prefix)
         key_id_of = self.keyring.key_ids_in(prefix.bucket)
+        is_one_key = not self.keyring.has_rules_in(prefix.bucket)
+        key_id = key_id_of(prefix.name)
 
         def compare(file: FileEntry, found: RemoteObject) -> Verdict:
             known = listed.known.get(found.name)
@@ -140,14 +142,10 @@ class Sync:
             return self._compare(known, file, found)
 
         def are_same(files: Sequence[FileEntry], found: Sequence[RemoteObject]) -> bool:
-            if self.manifest is not None:
+            if self.manifest is not None or not is_one_key:
                 return False
-            names = list(map(_NAME, found))
-            key_ids = {*map(key_id_of, names)}
-            known = list(map(listed.known.get, names))
-            return len(key_ids) == 1 and are_surely_same(
-                files, found, known, self.options.method, *key_ids
-            )
+            known = list(map(listed.known.get, map(_NAME, found)))
+            return are_surely_same(files, found, known, self.options.method, key_id)
 
         rules = Rules[FileEntry, RemoteObject](
             compare,
