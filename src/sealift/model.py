@@ -27,6 +27,8 @@ MAX_PART_SIZE = 5 * GiB
 MAX_OBJECT_SIZE = MAX_PART_COUNT * MAX_PART_SIZE
 MAX_NAME_SIZE = 1024
 DEFAULT_PART_SIZE = 8 * MiB
+# Of a download: a range need not grow with the object, as parts must.
+MAX_RANGE_SIZE = 16 * MiB
 
 # A download's file until it is complete: 16 hexadecimal digits of its run, then a number.
 TEMPORARY_PREFIX = ".sealift-"

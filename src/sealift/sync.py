@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from operator import attrgetter
+from typing import TYPE_CHECKING
 
 from sealift.catalogue import Catalogue
 from sealift.collisions import Collisions
@@ -23,7 +24,6 @@ from sealift.compare import (
     is_sealed_otherwise,
     known_crc,
 )
-from sealift.copier import Source
 from sealift.differences import D, Entries, Extras, Listed, Question, Rules, S, SyncPlan, expected
 from sealift.errors import (
     CatalogueError,
@@ -57,6 +57,9 @@ from sealift.resources import Settle
 from sealift.runner import Runner
 from sealift.sameness import Sameness
 from sealift.unlocking import Unlocker
+
+if TYPE_CHECKING:
+    from sealift.copier import Source
 
 # Names of a range that is listed beside others: some pages.
 CUT_STEP = 4000
