@@ -65,20 +65,23 @@ class Entries:
         self._rows: list[Known] = []
         self._after: str | None = ""
 
+    def lacks(self, last: str) -> bool:
+        """Whether more has to be fetched before all up to the name `last` are here."""
+        return self._after is not None and not (self._rows and self._rows[-1].name > last)
+
+    def fetch(self) -> None:
+        """Fetch some more: a brief call, where `up_to` may take many."""
+        rows = [] if self._after is None else self._fetch(self._after)
+        self._after = rows[-1].name if rows else None
+        self._rows += rows
+
     def up_to(self, last: str) -> dict[str, Known]:
         """The next entries, up to the name `last`."""
-        found: dict[str, Known] = {}
-        while True:
-            end = bisect_right(self._rows, last, key=_NAME)
-            found.update(zip(map(_NAME, self._rows[:end]), self._rows, strict=False))
-            if end < len(self._rows):
-                self._rows = self._rows[end:]
-                return found
-            self._rows = [] if self._after is None else self._fetch(self._after)
-            if not self._rows:
-                self._after = None
-                return found
-            self._after = self._rows[-1].name
+        while self.lacks(last):
+            self.fetch()
+        end = bisect_right(self._rows, last, key=_NAME)
+        found, self._rows = self._rows[:end], self._rows[end:]
+        return dict(zip(map(_NAME, found), found, strict=True))
 
 
 class Extra(NamedTuple):
@@ -157,7 +160,9 @@ class Listed:
         """The pages; each replaces `known`."""
         async for page in self._pages:
             try:
-                self.known = await self._disk.run_brief(self._entries.up_to, page[-1].name)
+                while self._entries.lacks(page[-1].name):
+                    await self._disk.run_brief(self._entries.fetch)
+                self.known = self._entries.up_to(page[-1].name)
             except CatalogueError as error:
                 self.known = {}
                 self._reporter.emit(Noted(str(error)))

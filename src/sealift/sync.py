@@ -63,8 +63,9 @@ if TYPE_CHECKING:
 
 # Names of a range that is listed beside others: some pages.
 CUT_STEP = 4000
-# Files that are looked at in one go: four times make a page of LIST.
-WALK_STEP = 250
+# Files or entries of the catalogue that are read in one go, on the event loop as long as that takes
+# less than 5 ms: a quarter of a page of LIST.
+STEP = 250
 
 _NAME = attrgetter("name")
 
@@ -158,7 +159,7 @@ class Sync:
             expected,
             are_same=are_same,
         )
-        source = Side(root, self.walk(root, self.chosen, self.tree, step=WALK_STEP))
+        source = Side(root, self.walk(root, self.chosen, self.tree, step=STEP))
         move = partial(self.runner.up, tree=self.tree)
         remove = partial(self._remove_objects, prefix)
         plan = self._plan(rules)
@@ -238,7 +239,7 @@ class Sync:
                 await self.disk.run(self.catalogue.forget_prefix, scope, prefix.name)
             except CatalogueError as error:
                 self.reporter.emit(Noted(str(error)))
-        entries = Entries(partial(self.catalogue.known, scope, prefix.name))
+        entries = Entries(partial(self.catalogue.known, scope, prefix.name, limit=STEP))
         pages = self.remote.pages(prefix, partial(self._cuts, scope, prefix.name))
         return Listed(
             prefix,
