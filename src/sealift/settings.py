@@ -12,8 +12,6 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from dotenv import dotenv_values
-
 from sealift.errors import SettingsError
 from sealift.key_sources.files import is_key_name
 from sealift.key_sources.gathering import KeySources
@@ -131,6 +129,8 @@ def _read_env_file(path: str | None) -> dict[str, str]:
 
 def _parsed(path: str) -> dict[str, str] | SettingsError:
     """What a file says, or what is wrong with it: an error raised here would hold its text."""
+    from dotenv import dotenv_values  # here: many a run has no such file
+
     try:
         found = dotenv_values(path, interpolate=False)
     except OSError:
