@@ -110,8 +110,10 @@ def _read_env_file(path: str | None) -> dict[str, str]:
     if path is not None and not os.path.isfile(path):
         raise SettingsError(f"there is no file {path}", hint="check --env-file")
     # It says where the key goes, so in a directory of all users it must not be anybody's.
-    facts = _facts(chosen) if path is None else None
-    if facts is not None and facts.st_uid not in (os.geteuid(), 0):
+    facts = _facts(chosen)
+    if facts is None:
+        return {}
+    if path is None and facts.st_uid not in (os.geteuid(), 0):
         raise SettingsError(
             ".env belongs to another user", hint="if you trust it, name it: --env-file .env"
         )
