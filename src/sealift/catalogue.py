@@ -21,7 +21,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sealift.errors import CatalogueError
-from sealift.model import Known
+from sealift.model import Known, known_objects
 from sealift.state import state_directory
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class Catalogue:
             low = max(low, after.encode() + b"\0")  # the next name there could be
 
         def select(connection: Connection) -> list[Known]:
-            return [_read(row) for row in connection.execute(SELECT, (bucket, low, high, limit))]
+            return _read(connection.execute(SELECT, (bucket, low, high, limit)).fetchall())
 
         return self._run(select, [])
 
@@ -123,7 +123,7 @@ class Catalogue:
                 rows = connection.execute(
                     _NAMED + ", ".join("?" * len(some)) + ")", (bucket, *some)
                 )
-                found += [_read(row) for row in rows]
+                found += _read(rows.fetchall())
             return found
 
         return self._run(select, [])
@@ -339,11 +339,16 @@ def _written(row: Known) -> Iterable[object]:
     return name.encode(), size, etag, version_id, crc, mtime_ns, key_id
 
 
-def _read(columns: tuple[Any, ...]) -> Known:
-    name, size, etag, version_id, crc, mtime_ns, key_id = columns
+def _read(rows: list[tuple[Any, ...]]) -> list[Known]:
+    if not rows:
+        return []
+    names, sizes, etags, version_ids, crcs, mtimes, key_ids = zip(*rows, strict=True)
     try:
-        crc = None if crc is None else crc & _UINT64_MASK
-        return Known(str(name, "utf-8"), size, etag, version_id, crc, mtime_ns, key_id)
+        texts = [str(name, "utf-8") for name in names]
+        unsigned = [None if crc is None else crc & _UINT64_MASK for crc in crcs]
+        return known_objects(
+            zip(texts, sizes, etags, version_ids, unsigned, mtimes, key_ids, strict=True)
+        )
     except TypeError:
         import sqlite3
 

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import json
 import tempfile
+from bisect import bisect_right
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, repeat
+from operator import attrgetter
+from types import NoneType
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from sealift.collisions import Collisions
@@ -30,6 +33,9 @@ from sealift.resources import Settle
 # Names that are removed by one request (S3's limit), and the bytes of them that memory may hold.
 REMOVE_COUNT = 1000
 EXTRAS_IN_MEMORY = 4 << 20
+
+_NAME = attrgetter("name")
+_SIZE = attrgetter("size")
 
 
 class Entry(Protocol):
@@ -59,20 +65,23 @@ class Entries:
         self._rows: list[Known] = []
         self._after: str | None = ""
 
+    def lacks(self, last: str) -> bool:
+        """Whether more has to be fetched before all up to the name `last` are here."""
+        return self._after is not None and not (self._rows and self._rows[-1].name > last)
+
+    def fetch(self) -> None:
+        """Fetch some more: a brief call, where `up_to` may take many."""
+        rows = [] if self._after is None else self._fetch(self._after)
+        self._after = rows[-1].name if rows else None
+        self._rows += rows
+
     def up_to(self, last: str) -> dict[str, Known]:
         """The next entries, up to the name `last`."""
-        found: dict[str, Known] = {}
-        while True:
-            for index, row in enumerate(self._rows):
-                if row.name > last:
-                    self._rows = self._rows[index:]
-                    return found
-                found[row.name] = row
-            self._rows = [] if self._after is None else self._fetch(self._after)
-            if not self._rows:
-                self._after = None
-                return found
-            self._after = self._rows[-1].name
+        while self.lacks(last):
+            self.fetch()
+        end = bisect_right(self._rows, last, key=_NAME)
+        found, self._rows = self._rows[:end], self._rows[end:]
+        return dict(zip(map(_NAME, found), found, strict=True))
 
 
 class Extra(NamedTuple):
@@ -151,11 +160,13 @@ class Listed:
         """The pages; each replaces `known`."""
         async for page in self._pages:
             try:
-                self.known = await self._disk.run_brief(self._entries.up_to, page[-1].name)
+                while self._entries.lacks(page[-1].name):
+                    await self._disk.run_brief(self._entries.fetch)
+                self.known = self._entries.up_to(page[-1].name)
             except CatalogueError as error:
                 self.known = {}
                 self._reporter.emit(Noted(str(error)))
-            if self._takes is None and not any(found.name.endswith("/") for found in page):
+            if self._takes is None and not any(map(str.endswith, map(_NAME, page), repeat("/"))):
                 yield list(page)
             else:
                 yield list(self._chosen(page))
@@ -178,7 +189,8 @@ class Rules(Generic[S, D]):
 
     `question` is for pairs that must be asked about, `note_same` hears of those that are the same,
     `expected` tells what a job expects at its place, of what was found there (see `model.Job`);
-    `collisions` is for where files are written.
+    `collisions` is for where files are written. `are_same` sees pairs in a row, as two sequences,
+    and answers True only when `compare` would call each the same and `note_same` need not hear.
     """
 
     compare: Callable[[S, D], Verdict]
@@ -187,6 +199,7 @@ class Rules(Generic[S, D]):
     note_same: Callable[[S, D], None]
     expected: Callable[[D | Passed | None], str | None] = lambda _: None
     collisions: Collisions | None = None
+    are_same: Callable[[Sequence[S], Sequence[D]], bool] | None = None
 
 
 def expected(found: RemoteObject | Passed | None) -> str | None:
@@ -220,6 +233,8 @@ class SyncPlan(Generic[S, D]):
         self._reporter.emit(PlanComplete())
 
     def _decide(self, pairs: list[tuple[str, S | Passed | None, D | Passed | None]]) -> list[Job]:
+        if self._are_same(pairs):
+            return []
         jobs: list[Job] = []
         same_count = same_size = 0
         collisions, compare = self._rules.collisions, self._rules.compare
@@ -256,6 +271,22 @@ class SyncPlan(Generic[S, D]):
         if same_count:
             self._reporter.emit(Unchanged(same_count, same_size))
         return jobs
+
+    def _are_same(self, pairs: list[tuple[str, S | Passed | None, D | Passed | None]]) -> bool:
+        """Whether nothing is to be done for any of `pairs`, which is then told and counted.
+
+        Most pairs of most syncs come here: steps are taken for all of them at once.
+        """
+        if self._rules.are_same is None or self._rules.collisions is not None:
+            return False
+        names, ours, theirs = zip(*pairs, strict=True)
+        if {NoneType, Passed} & {*map(type, ours), *map(type, theirs)}:
+            return False
+        if any(map(str.endswith, names, repeat("/"))) or not self._rules.are_same(ours, theirs):
+            return False
+        self.source_count += len(pairs)
+        self._reporter.emit(Unchanged(len(pairs), sum(map(_SIZE, ours))))
+        return True
 
     def _directory_of(self, name: str) -> str:
         """The innermost directory around `name` that the source has an object for, or ""."""

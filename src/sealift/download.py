@@ -14,13 +14,11 @@ from sealift.errors import IntegrityError, NotSealedError, ObjectChangedError, O
 from sealift.files.names import split_name
 from sealift.files.target import Target, TargetFile
 from sealift.metadata import FileFacts
-from sealift.model import Job, MiB
+from sealift.model import MAX_RANGE_SIZE, Job
 from sealift.ranged import RangedDownloader, counted_if_kept, note_facts
 from sealift.resources import Resources, Settle
 from sealift.wire.bucket import HeadFacts
 
-# A range need not grow with the object, as parts must.
-MAX_RANGE_SIZE = 16 * MiB
 # How often an object is begun anew when it is replaced meanwhile, or its bytes do not add up.
 START_COUNT = 3
 

@@ -28,8 +28,8 @@ def by_key(
 
     A job that names no key gets that of `resources`; if it `writes`, the one that a rule names.
     """
-    own = make(resources)
-    movers: dict[str | None, Move] = {None: own, resources.objects.key_id or UNSEALED: own}
+    movers: dict[str | None, Move] = {}
+    own_key_id = resources.objects.key_id or UNSEALED
     has_rules = writes and bool(keyring.rules)
 
     async def move(jobs: Sequence[Job], settle: Settle) -> None:
@@ -39,7 +39,7 @@ def by_key(
                     job.key_id = keyring.rule_for(job.location)
         first = jobs[0].key_id
         if first is None and all(job.key_id is None for job in jobs):
-            await movers[None](jobs, settle)
+            await (movers.get(None) or _mover(None))(jobs, settle)
             return
         for key_id in dict.fromkeys([job.key_id for job in jobs]):
             some = [job for job in jobs if job.key_id == key_id]
@@ -52,11 +52,14 @@ def by_key(
                 await mover(some, settle)
 
     def _mover(key_id: str | None) -> Move:
+        if key_id == own_key_id:
+            key_id = None
         mover = movers.get(key_id)
         if mover is None:
-            assert key_id is not None
-            objects = resources.objects.under(keyring.select(key_id))
-            mover = movers[key_id] = make(replace(resources, objects=objects))
+            used = resources
+            if key_id is not None:
+                used = replace(resources, objects=resources.objects.under(keyring.select(key_id)))
+            mover = movers[key_id] = make(used)
         return mover
 
     return move

@@ -104,9 +104,13 @@ class Keyring:
     def key_ids_in(self, bucket: str) -> Callable[[str], str | None]:
         """What tells of a name in `bucket` the id of the key that a new object gets; None: none."""
         default = None if self.default is None else self.default.key_id
-        if not any(rule.prefix.bucket == bucket for rule in self.rules):
+        if not self.has_rules_in(bucket):
             return lambda _: default
         return lambda name: self.rule_for(Location(bucket, name)) or default
+
+    def has_rules_in(self, bucket: str) -> bool:
+        """Whether not all new objects in `bucket` get the same key."""
+        return any(rule.prefix.bucket == bucket for rule in self.rules)
 
     def triable_in(self, bucket: str) -> list[CustomerKey]:
         """The keys that may be tried on objects of `bucket`.

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from itertools import islice
-from operator import lt
+from operator import attrgetter, lt
 from typing import Generic, Protocol, TypeVar
 
 from sealift.errors import IntegrityError
+
+_NAME = attrgetter("name")
 
 
 class Named(Protocol):
@@ -48,7 +50,9 @@ class Side(Generic[N]):
                 continue
             cut = self._cut
             self.entries, self.position = batch, 0
-            self.names = names = [entry.name[cut:] for entry in batch]
+            self.names = names = list(map(_NAME, batch))
+            if cut:
+                self.names = names = [name[cut:] for name in names]
             if (self._last is not None and names[0] <= self._last) or not all(
                 map(lt, names, islice(names, 1, None))
             ):
@@ -84,6 +88,17 @@ def _pairs(left: Side[L], right: Side[R]) -> list[tuple[str, L | None, R | None]
     """Pair up until one of the two batches is used up."""
     lefts, left_names, i = left.entries, left.names, left.position
     rights, right_names, j = right.entries, right.names, right.position
+    count = min(len(lefts) - i, len(rights) - j)
+    if left_names[i : i + count] == right_names[j : j + count]:
+        left.position, right.position = i + count, j + count
+        return list(
+            zip(
+                left_names[i : i + count],
+                lefts[i : i + count],
+                rights[j : j + count],
+                strict=True,
+            )
+        )
     pairs: list[tuple[str, L | None, R | None]] = []
     while i < len(lefts) and j < len(rights):
         name, other = left_names[i], right_names[j]

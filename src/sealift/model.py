@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, Protocol, TypeVar
 
 from sealift.errors import UsageError
@@ -26,6 +27,8 @@ MAX_PART_SIZE = 5 * GiB
 MAX_OBJECT_SIZE = MAX_PART_COUNT * MAX_PART_SIZE
 MAX_NAME_SIZE = 1024
 DEFAULT_PART_SIZE = 8 * MiB
+# Of a download: a range need not grow with the object, as parts must.
+MAX_RANGE_SIZE = 16 * MiB
 
 # A download's file until it is complete: 16 hexadecimal digits of its run, then a number.
 TEMPORARY_PREFIX = ".sealift-"
@@ -116,6 +119,11 @@ class RemoteObject(NamedTuple):
     storage_class: str = "STANDARD"
 
 
+def remote_objects(rows: Iterable[tuple[str, int, str, float, str]]) -> list[RemoteObject]:
+    """All `rows` at a third of what it takes to call the class for each."""
+    return list(map(partial(tuple.__new__, RemoteObject), rows))
+
+
 class Known(NamedTuple):
     """One object as it was when it was moved, as the catalogue keeps it.
 
@@ -131,6 +139,13 @@ class Known(NamedTuple):
     crc: int | None
     mtime_ns: int | None
     key_id: str | None
+
+
+def known_objects(
+    rows: Iterable[tuple[str, int, str, str | None, int | None, int | None, str | None]],
+) -> list[Known]:
+    """The same for these."""
+    return list(map(partial(tuple.__new__, Known), rows))
 
 
 def bare_etag(etag: str) -> str:

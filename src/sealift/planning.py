@@ -169,8 +169,9 @@ class Planner:
         *,
         is_source: bool = True,
         is_whole: bool = True,
+        step: int = WALK_BATCH,
     ) -> AsyncIterator[list[FileEntry | Passed]]:
-        """What is below `root`, in batches; what cannot be sent is reported, failures drop out.
+        """What is below `root`, some at a time; what cannot be sent is reported, failures drop out.
 
         Where `root` is no source it need not be there, and nothing is reported but failures, these
         too only if the walk has to be `is_whole`.
@@ -183,7 +184,10 @@ class Planner:
             follow_links=tree.follow_links,
             empty_directories=tree.markers and is_source,
         )
-        while batch := await self._disk.run_brief(_take, found, WALK_BATCH):
+        while batch := await self._disk.run_brief(_take, found, step):
+            if Passed not in map(type, batch):
+                yield batch
+                continue
             entries: list[FileEntry | Passed] = []
             for entry in batch:
                 if not isinstance(entry, Passed):

@@ -6,7 +6,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
-from itertools import pairwise
+from itertools import pairwise, repeat
+from operator import attrgetter
 
 from sealift.errors import IntegrityError, ObjectError, ReplyError, UsageError
 from sealift.model import Job, Location, RemoteObject
@@ -24,6 +25,8 @@ from sealift.wire.versions import Version, VersionPage
 SLOW_PAGE = 0.025
 
 Pages = AsyncIterator[list[RemoteObject]]
+
+_NAME = attrgetter("name")
 
 
 class Remote:
@@ -231,7 +234,7 @@ class Remote:
         page: Page = await self._session.retrier.run(
             str(prefix), objects.list_page, prefix.name, token, delimiter, limit, after
         )
-        if not all(found.name.startswith(prefix.name) for found in page.objects):
+        if not all(map(str.startswith, map(_NAME, page.objects), repeat(prefix.name))):
             raise IntegrityError(f"the listing of {prefix} names objects outside of it")
         return page
 

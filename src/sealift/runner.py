@@ -13,7 +13,6 @@ import anyio
 from sealift.catalogue import Catalogue
 from sealift.cleaning import drop_unclaimed
 from sealift.descriptors import files_at_once, idle_directories, worker_limit
-from sealift.download import MAX_RANGE_SIZE, Downloader
 from sealift.errors import ObjectError, UsageError
 from sealift.events import Failed, Finished, Noted, Removed, Reporter, Started, Unchanged
 from sealift.files.directories import KEPT_DIRECTORY_COUNT, Identity
@@ -23,7 +22,7 @@ from sealift.journal import Journal
 from sealift.keyed import Move, Plan, by_key
 from sealift.ledger import Ledger
 from sealift.memory import Memory
-from sealift.model import Durability, Job, Location
+from sealift.model import MAX_RANGE_SIZE, Durability, Job, Location
 from sealift.opening import Opened
 from sealift.options import ADAPTIVE_CEILING, Options, TreeOptions
 from sealift.outlook import Outlook
@@ -35,7 +34,6 @@ from sealift.schedule import Schedule, first_error
 from sealift.session import Session
 from sealift.state import working_directory
 from sealift.unlocking import Unlocker, Unlockers
-from sealift.upload import Uploader
 from sealift.wire.bucket import BucketClient
 
 if TYPE_CHECKING:
@@ -85,9 +83,10 @@ class Runner:
         ledger = self._make_ledger(objects)
         await ledger.open()
         self.gap_since = ledger.gap_since()
-        resources = self._resources(objects, schedule, ledger)
 
         def make(resources: Resources) -> Move:
+            from sealift.upload import Uploader  # here: many syncs find nothing to move
+
             return Uploader(
                 resources,
                 self._options.part_size,
@@ -95,7 +94,7 @@ class Runner:
                 if_absent=tree.if_absent,
             ).move
 
-        move = by_key(resources, self._keyring, make)
+        move = by_key(self._resources(objects, schedule, ledger), self._keyring, make)
         await self._run(objects, schedule, plan, around(move), ledger)
 
     async def down(
@@ -125,6 +124,8 @@ class Runner:
             open_count = files_at_once(schedule.ceiling, THREAD_COUNT)
 
             def make(resources: Resources) -> Move:
+                from sealift.download import Downloader
+
                 return Downloader(
                     resources,
                     self._options.part_size,

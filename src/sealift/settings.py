@@ -12,8 +12,6 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from dotenv import dotenv_values
-
 from sealift.errors import SettingsError
 from sealift.key_sources.files import is_key_name
 from sealift.key_sources.gathering import KeySources
@@ -112,8 +110,10 @@ def _read_env_file(path: str | None) -> dict[str, str]:
     if path is not None and not os.path.isfile(path):
         raise SettingsError(f"there is no file {path}", hint="check --env-file")
     # It says where the key goes, so in a directory of all users it must not be anybody's.
-    facts = _facts(chosen) if path is None else None
-    if facts is not None and facts.st_uid not in (os.geteuid(), 0):
+    facts = _facts(chosen)
+    if facts is None:
+        return {}
+    if path is None and facts.st_uid not in (os.geteuid(), 0):
         raise SettingsError(
             ".env belongs to another user", hint="if you trust it, name it: --env-file .env"
         )
@@ -131,6 +131,8 @@ def _read_env_file(path: str | None) -> dict[str, str]:
 
 def _parsed(path: str) -> dict[str, str] | SettingsError:
     """What a file says, or what is wrong with it: an error raised here would hold its text."""
+    from dotenv import dotenv_values  # here: many a run has no such file
+
     try:
         found = dotenv_values(path, interpolate=False)
     except OSError:

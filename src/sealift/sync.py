@@ -10,18 +10,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
+from operator import attrgetter
+from typing import TYPE_CHECKING
 
 from sealift.catalogue import Catalogue
 from sealift.collisions import Collisions
 from sealift.compare import (
     Method,
     Verdict,
+    are_surely_same,
     compare_file,
     compare_objects,
     is_sealed_otherwise,
     known_crc,
 )
-from sealift.copier import Source
 from sealift.differences import D, Entries, Extras, Listed, Question, Rules, S, SyncPlan, expected
 from sealift.errors import (
     CatalogueError,
@@ -56,8 +58,16 @@ from sealift.runner import Runner
 from sealift.sameness import Sameness
 from sealift.unlocking import Unlocker
 
+if TYPE_CHECKING:
+    from sealift.copier import Source
+
 # Names of a range that is listed beside others: some pages.
 CUT_STEP = 4000
+# Files or entries of the catalogue that are read in one go, on the event loop as long as that takes
+# less than 5 ms: a quarter of a page of LIST.
+STEP = 250
+
+_NAME = attrgetter("name")
 
 Walk = Callable[..., AsyncIterator[list[FileEntry | Passed]]]
 RunPlan = Callable[..., Awaitable[None]]
@@ -126,6 +136,8 @@ class Sync:
         prefix = contents(destination)
         listed = await self._list(prefix)
         key_id_of = self.keyring.key_ids_in(prefix.bucket)
+        is_one_key = not self.keyring.has_rules_in(prefix.bucket)
+        key_id = key_id_of(prefix.name)
 
         def compare(file: FileEntry, found: RemoteObject) -> Verdict:
             known = listed.known.get(found.name)
@@ -133,14 +145,21 @@ class Sync:
                 return Verdict.DIFFERENT
             return self._compare(known, file, found)
 
+        def are_same(files: Sequence[FileEntry], found: Sequence[RemoteObject]) -> bool:
+            if self.manifest is not None or not is_one_key:
+                return False
+            known = list(map(listed.known.get, map(_NAME, found)))
+            return are_surely_same(files, found, known, self.options.method, key_id)
+
         rules = Rules[FileEntry, RemoteObject](
             compare,
             lambda file: upload_job(file, prefix),
             lambda job, file, found: self._question(job, listed, file, found),
             lambda _, found: self._note_same(listed, found),
             expected,
+            are_same=are_same,
         )
-        source = Side(root, self.walk(root, self.chosen, self.tree))
+        source = Side(root, self.walk(root, self.chosen, self.tree, step=STEP))
         move = partial(self.runner.up, tree=self.tree)
         remove = partial(self._remove_objects, prefix)
         plan = self._plan(rules)
@@ -220,7 +239,7 @@ class Sync:
                 await self.disk.run(self.catalogue.forget_prefix, scope, prefix.name)
             except CatalogueError as error:
                 self.reporter.emit(Noted(str(error)))
-        entries = Entries(partial(self.catalogue.known, scope, prefix.name))
+        entries = Entries(partial(self.catalogue.known, scope, prefix.name, limit=STEP))
         pages = self.remote.pages(prefix, partial(self._cuts, scope, prefix.name))
         return Listed(
             prefix,

@@ -11,6 +11,7 @@ from sealift import compare
 from sealift.compare import (
     Method,
     Verdict,
+    are_surely_same,
     compare_file,
     compare_objects,
     is_sealed_otherwise,
@@ -86,6 +87,31 @@ ROWS = {
 def test_row_of_the_table(row: int) -> None:
     for file, found, known, method, verdict in ROWS[row]:
         assert compare_file(file, found, known, method, KILLED) is verdict
+
+
+ALL_ROWS = [case for row in ROWS.values() for case in row]
+
+
+@pytest.mark.parametrize(("file", "found", "known", "method", "verdict"), ALL_ROWS)
+def test_pairs_in_a_row_are_the_same_only_if_the_table_says_so_of_each(
+    file: FileEntry, found: RemoteObject, known: Known | None, method: Method, verdict: Verdict
+) -> None:
+    for key_id in ("key", "other", None):
+        surely = are_surely_same([file], [found], [known], method, key_id)
+        sealed_otherwise = is_sealed_otherwise(known, found, key_id)
+        assert not surely or (verdict is SAME and not sealed_otherwise)
+        for before, after in ((0, 2), (1, 1), (2, 0)):
+            among = [(FILE, OBJECT, ENTRY)] * before + [(file, found, known)]
+            among += [(FILE, OBJECT, ENTRY)] * after
+            files, objects, entries = zip(*among, strict=True)
+            alone = key_id == "key" and method is not Method.REBUILD and surely
+            assert are_surely_same(files, objects, entries, method, key_id) == alone
+
+
+def test_what_agrees_with_the_catalogue_is_seen_without_the_table() -> None:
+    for method in (Method.TIMES, Method.SIZE, Method.CHECKSUM):
+        assert are_surely_same([FILE] * 3, [OBJECT] * 3, [ENTRY] * 3, method, "key")
+    assert are_surely_same([FILE] * 3, [REPLACED] * 3, [None, ENTRY, None], Method.SIZE, "key")
 
 
 def test_a_young_file_is_not_asked_about_when_no_run_was_killed() -> None:

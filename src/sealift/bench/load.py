@@ -25,12 +25,12 @@ from sealift.bench.samples import Samples, quantiles, step_count
 from sealift.bench.watch import Watch
 from sealift.checksums import Digest, combine, crc64
 from sealift.descriptors import worker_limit
-from sealift.download import MAX_RANGE_SIZE
 from sealift.errors import ObjectError
 from sealift.files.disk import Disk
 from sealift.memory import Memory
 from sealift.metadata import FileFacts
 from sealift.model import (
+    MAX_RANGE_SIZE,
     ByteRange,
     Direction,
     Job,

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from urllib.parse import unquote_plus
 
 from sealift.errors import ProtocolError
-from sealift.model import RemoteObject
+from sealift.model import RemoteObject, remote_objects
 from sealift.wire.documents import Fields, malformed, read_repaired
 
 # Sizes end at 50 TB; int() of thousands of digits would raise.
@@ -39,16 +39,18 @@ class Page(NamedTuple):
     next_token: str | None
 
 
-# An object as servers write it, with nothing in its way: no space, no entity, no other order. So
-# many of them in a row are cut apart at 2 us each, where expat's calls into Python take 5.
+# An object as servers write it, with nothing in its way: no space, no other order. So many of them
+# in a row are cut apart and made objects at 2 us each, where expat's calls into Python take 5.
 _PLAIN = re.compile(
-    r"<Contents><Key>([^<&\x00-\x1f\ufffe\uffff]*)</Key>"
-    r"<LastModified>([^<&]*)</LastModified><ETag>([^<&]*)</ETag>"
+    r"<Contents><Key>([^<]*)</Key>"
+    r"<LastModified>([^<]*)</LastModified><ETag>([^<]*)</ETag>"
     r"(?:<Checksum\w+>[^<]*</Checksum\w+>)*"
-    r"<Size>([0-9]{1,18})</Size>(?:<StorageClass>([^<&]*)</StorageClass>)?"
+    r"<Size>([0-9]{1,18})</Size>(?:<StorageClass>([^<]*)</StorageClass>)?"
     r"(?:<Owner>(?:<\w+>[^<]*</\w+>)*</Owner>)?(?:<Type>[^<]*</Type>)?</Contents>"
 )
 _PIECES = _PLAIN.groups + 1
+# What no XML may hold: expat refuses it, or its repair does.
+_BANNED = re.compile("[\x00-\x1f\ufffe\uffff]")
 _BEGIN, _END = "<Contents>", "</Contents>"
 # What stands for the row when expat reads the rest, and what it then finds.
 _MARK = "<Contents><Key/></Contents>"
@@ -76,22 +78,25 @@ def _plain_page(body: bytes | memoryview) -> Page | None:
     start, end = text.find(_BEGIN), text.rfind(_END) + len(_END)
     if not 0 <= start < end:
         return None
-    pieces = _PLAIN.split(text[start:end].replace("&quot;", '"'))
+    pieces = _PLAIN.split(text[start:end])
     if any(pieces[::_PIECES]):
+        return None
+    keys, dates, etags, sizes, classes = (pieces[index::_PIECES] for index in range(1, _PIECES))
+    names = "<".join(keys)  # which stands in no text of XML
+    seals = "<".join(etags).replace("&quot;", '"')
+    if None in classes:
+        classes = [storage_class or "STANDARD" for storage_class in classes]
+    if any("&" in texts for texts in (names, seals, *set(dates), *set(classes))):
+        return None
+    if not names.isprintable() and _BANNED.search(names):
         return None
     head, marks, prefixes = _read((text[:start] + _MARK + text[end:]).encode())
     if marks != [_MARK_FIELDS]:  # a comment, or an element that is passed over
         return None
-    keys, dates, etags, sizes, classes = (pieces[index::_PIECES] for index in range(1, _PIECES))
-    if head.get("EncodingType") == "url":
+    if head.get("EncodingType") == "url" and ("%" in names or "+" in names):
         keys = [_url_decoded(key) for key in keys]
-    objects = [
-        RemoteObject(key, int(size), etag, _seconds(date), storage_class or "STANDARD")
-        for key, size, etag, date, storage_class in zip(
-            keys, sizes, etags, dates, classes, strict=True
-        )
-    ]
-    return _page(head, [], prefixes)._replace(objects=objects)
+    rows = zip(keys, map(int, sizes), seals.split("<"), map(_seconds, dates), classes, strict=True)
+    return _page(head, [], prefixes)._replace(objects=remote_objects(rows))
 
 
 # XML -> texts

@@ -169,6 +169,34 @@ def test_unreadable_directories_are_errors_and_the_rest_is_found(
         (tmp_path / "closed").chmod(0o755)
 
 
+def test_long_directories_come_in_the_order_of_bytes(tmp_path: Path) -> None:
+    files = [f"{letter}{number}" for letter in ("a", "d.", "\u00e9", "z") for number in range(300)]
+    names = [*files, "d/x", "d0/x", *(f"long/{name}" for name in files[:600])]
+    plant(tmp_path, *names)
+    found = list(walk(str(tmp_path), OPEN))
+    assert [entry.name for entry in found] == sorted(names, key=str.encode)
+    for entry in found:
+        assert isinstance(entry, FileEntry)
+        facts = os.stat(entry.path)
+        assert (entry.path, entry.size) == (str(tmp_path / entry.name), facts.st_size)
+        assert (entry.mtime_ns, entry.ctime_ns) == (facts.st_mtime_ns, facts.st_ctime_ns)
+
+
+def test_what_vanishes_from_a_long_directory_is_passed_over(tmp_path: Path) -> None:
+    names = [f"f{number:03}" for number in range(600)]
+    plant(tmp_path, *names)
+    entries = walk(str(tmp_path), OPEN)
+    assert next(entries).name == "f000"
+    (tmp_path / "f500").unlink()
+    left = list(entries)
+    assert left[499] == Passed("f500", "vanished while it was looked at")
+    assert [entry.name for entry in left] == names[1:]
+    entries = walk(str(tmp_path), OPEN)
+    next(entries)
+    shutil.rmtree(tmp_path)
+    assert list(entries)[-1] == Passed("f599", "vanished while it was looked at")
+
+
 def test_what_vanishes_meanwhile_is_passed_over(tmp_path: Path) -> None:
     plant(tmp_path, "a", "b", "d/x", "e/y", "z")
     entries = walk(str(tmp_path), OPEN)
