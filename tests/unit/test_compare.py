@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 import pytest
 
@@ -74,10 +73,10 @@ ROWS = {
         (FILE, REPLACED, ENTRY._replace(mtime_ns=None), Method.TIMES, DIFFERENT),
     ],
     9: [(FILE_NEWER, OBJECT, None, Method.TIMES, DIFFERENT)],
-    10: [(replace(FILE, ctime_ns=3_000 * NANO), OBJECT, None, Method.TIMES, ASK)],
+    10: [(FILE._replace(ctime_ns=3_000 * NANO), OBJECT, None, Method.TIMES, ASK)],
     11: [
         (FILE, OBJECT, None, Method.TIMES, SAME),
-        (replace(FILE, ctime_ns=2_990 * NANO), OBJECT, None, Method.TIMES, SAME),
+        (FILE._replace(ctime_ns=2_990 * NANO), OBJECT, None, Method.TIMES, SAME),
         (FileEntry("/t/a", "a", 5, 2_000 * NANO, MODE), OBJECT, None, Method.TIMES, SAME),
     ],
 }  # fmt: skip

@@ -6,8 +6,8 @@ boto3 shows that it is enough of an S3; raw TLS sockets show that each fault doe
 from __future__ import annotations
 
 import base64
-import hashlib
 import contextlib
+import hashlib
 import http.client
 import os
 import socket

@@ -7,7 +7,8 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from itertools import groupby, islice
 from operator import attrgetter
 from typing import NamedTuple
@@ -21,11 +22,11 @@ IGNORE_FILE = ".sealiftignore"
 RUN_COUNT = 250
 _WORTH_OPENING = 8
 
-_NAME = attrgetter("name")
+_NAME, _PATH = map(attrgetter, ("name", "path"))
+_SIZE, _MTIME, _MODE, _CTIME = map(attrgetter, ("st_size", "st_mtime_ns", "st_mode", "st_ctime_ns"))
 
 
-@dataclass(slots=True)
-class FileEntry:
+class FileEntry(NamedTuple):
     """A regular file: `path` opens it, `name` is its path below the root with `/`.
 
     `mtime_ns` and `ctime_ns` are in nanoseconds since the epoch, `mode` is st_mode. The `path` and
@@ -37,7 +38,7 @@ class FileEntry:
     size: int
     mtime_ns: int
     mode: int
-    ctime_ns: int = field(default=0, compare=False)
+    ctime_ns: int = 0
 
 
 @dataclass(slots=True)
@@ -118,7 +119,10 @@ def _open_level(path: str, name: str, follow_links: bool) -> _Level | Passed:
 def _in_order(
     entries: list[os.DirEntry[str]], follow_links: bool
 ) -> Iterator[list[os.DirEntry[str]] | os.DirEntry[str]]:
-    directories = {entry.name for entry in entries if _is_directory(entry, follow_links)}
+    try:
+        directories = {e.name for e in entries if e.is_dir(follow_symlinks=follow_links)}
+    except OSError:
+        directories = {e.name for e in entries if _is_directory(e, follow_links)}
 
     def key(entry: os.DirEntry[str]) -> bytes:
         name = os.fsencode(entry.name)
@@ -168,10 +172,35 @@ def _look_at(
             yield _look(entry, prefix + entry.name, None, follow_links)
         return
     try:
-        found = [_look(entry, prefix + entry.name, fd, follow_links) for entry in run]
+        files = _look_at_files(run, prefix, fd, follow_links)
+        if files is None:
+            found = [_look(entry, prefix + entry.name, fd, follow_links) for entry in run]
     finally:
         os.close(fd)
-    yield from found
+    yield from found if files is None else files
+
+
+def _look_at_files(
+    run: list[os.DirEntry[str]], prefix: str, fd: int, follow_links: bool
+) -> list[FileEntry] | None:
+    """The entries of a run, or None when they are not all files that take part.
+
+    Most runs come here: steps are taken for all of their entries at once.
+    """
+    names = list(map(_NAME, run))
+    try:
+        text = prefix + "/".join(names)
+        text.encode()
+        found = [os.stat(name, dir_fd=fd, follow_symlinks=follow_links) for name in names]
+    except (UnicodeEncodeError, OSError):
+        return None
+    modes = list(map(_MODE, found))
+    if TEMPORARY_PREFIX in text or not all(map(stat.S_ISREG, modes)):
+        return None
+    names = [prefix + name for name in names]
+    sizes, mtimes, ctimes = map(_SIZE, found), map(_MTIME, found), map(_CTIME, found)
+    rows = zip(map(_PATH, run), names, sizes, mtimes, modes, ctimes, strict=True)
+    return list(map(partial(tuple.__new__, FileEntry), rows))
 
 
 def _look(

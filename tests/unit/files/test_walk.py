@@ -90,8 +90,9 @@ def test_entries_open_and_have_their_size(tmp_path: Path) -> None:
         assert isinstance(entry, FileEntry)
         facts = os.stat(tmp_path / "d/file")
         assert entry == FileEntry(
-            os.path.join(root, "d/file"), "d/file", 6, facts.st_mtime_ns, facts.st_mode
-        )
+            os.path.join(root, "d/file"), "d/file", 6,
+            facts.st_mtime_ns, facts.st_mode, facts.st_ctime_ns,
+        )  # fmt: skip
         assert Path(entry.path).read_bytes() == b"d/file"
 
 
@@ -195,6 +196,24 @@ def test_what_vanishes_from_a_long_directory_is_passed_over(tmp_path: Path) -> N
     next(entries)
     shutil.rmtree(tmp_path)
     assert list(entries)[-1] == Passed("f599", "vanished while it was looked at")
+
+
+@pytest.mark.parametrize("name", ["odd", ".sealift-0123456789abcdef-1.tmp", b"odd\xff", "pipe"])
+def test_one_odd_entry_changes_nothing_for_the_others(tmp_path: Path, name: str | bytes) -> None:
+    names = [f"f{number:03}" for number in range(300)]
+    plant(tmp_path, *names)
+    path = os.path.join(os.fsencode(tmp_path), os.fsencode(name))
+    if name == "odd":
+        os.symlink("f000", path)
+    elif name == "pipe":
+        os.mkfifo(path)
+    else:
+        Path(os.fsdecode(path)).touch()
+    found = list(walk(str(tmp_path), OPEN))
+    assert [entry.name for entry in found if isinstance(entry, FileEntry)] == names
+    (odd,) = [entry for entry in found if isinstance(entry, Passed)]
+    assert odd.name == os.fsdecode(name)
+    assert odd.reason or odd.error
 
 
 def test_what_vanishes_meanwhile_is_passed_over(tmp_path: Path) -> None:
