@@ -16,7 +16,7 @@ from sealift.cli.rekeying import Rekeying
 from sealift.cli.shared import Shared, SourceSide
 from sealift.cli.syncing import Syncing
 from sealift.cli.tree import Chosen, Tree
-from sealift.cli.typed import Command, with_options
+from sealift.cli.typed import MOVE, PROVE, Command, with_options
 from sealift.cli.upkeep_app import upkeep_app
 from sealift.plan import Naming
 
@@ -56,7 +56,7 @@ def sealift(
     """Move directories to and from S3 under a customer key (SSE-C)."""
 
 
-@app.command()
+@app.command(rich_help_panel=MOVE)
 @with_options
 def put(
     shared: Shared,
@@ -73,7 +73,7 @@ def put(
     commands.put(shared, file, uri, if_absent, tag_key_id)
 
 
-@app.command()
+@app.command(rich_help_panel=MOVE)
 @with_options
 def get(
     shared: Shared,
@@ -91,7 +91,7 @@ def get(
     commands.get(shared, uri, dest, allow_unsealed)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel=MOVE)
 @with_options
 def cp(
     shared: Shared,
@@ -109,7 +109,7 @@ def cp(
     commands.cp(shared, src, dst, tree, side, if_absent, allow_unsealed, tag_key_id)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel=MOVE)
 @with_options
 def restore(
     shared: Shared,
@@ -136,7 +136,7 @@ def restore(
     commands.restore(shared, uri, dest, names, tree, resume, allow_unsealed)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel=MOVE)
 @with_options
 def sync(
     shared: Shared,
@@ -154,7 +154,7 @@ def sync(
     commands.sync(shared, src, dst, tree, syncing, side, allow_unsealed, tag_key_id)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel=PROVE)
 @with_options
 def verify(
     shared: Shared,
@@ -198,7 +198,7 @@ def verify(
     verify(shared, local, uri, chosen, options, manifest=manifest)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel=PROVE)
 @with_options
 def rekey(
     shared: Shared,
@@ -220,4 +220,4 @@ def rekey(
 # Without a name their commands are the app's own.
 app.add_typer(object_app)
 app.add_typer(upkeep_app)
-app.add_typer(key_app, name="key")
+app.add_typer(key_app, name="key", rich_help_panel=PROVE)

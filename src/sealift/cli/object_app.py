@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from sealift.cli.shared import Shared
-from sealift.cli.typed import with_options
+from sealift.cli.typed import LOOK, with_options
 
 AllowUnsealed = Annotated[
     bool,
@@ -17,7 +17,7 @@ AllowUnsealed = Annotated[
 object_app = typer.Typer()
 
 
-@object_app.command()
+@object_app.command(rich_help_panel=LOOK)
 @with_options
 def ls(
     shared: Shared,
@@ -41,7 +41,7 @@ def ls(
     commands.ls(shared, uri, recursive, summarize, human_readable)
 
 
-@object_app.command()
+@object_app.command(rich_help_panel=LOOK)
 @with_options
 def stat(
     shared: Shared,
@@ -56,7 +56,7 @@ def stat(
     commands.stat(shared, uri, allow_unsealed)
 
 
-@object_app.command()
+@object_app.command(rich_help_panel=LOOK)
 @with_options
 def cat(
     shared: Shared,
@@ -71,7 +71,7 @@ def cat(
     commands.cat(shared, uri, allow_unsealed)
 
 
-@object_app.command()
+@object_app.command(rich_help_panel=LOOK)
 @with_options
 def rm(
     shared: Shared,

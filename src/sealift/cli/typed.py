@@ -11,8 +11,17 @@ from typing import Any, get_type_hints
 
 import typer
 from typer.core import TyperCommand
+from typer.models import OptionInfo
 
 from sealift.cli.shared import Shared
+
+# Where `--help` lists a command, and the options that all have.
+MOVE = "Move"
+LOOK = "Look and remove"
+PROVE = "Prove, rotate keys"
+GO_ON = "Go on after a kill"
+MEASURE = "Set up, measure"
+_EVERYWHERE = "Options of every command"
 
 _CONTEXT = "context"
 # The field of a group that is no option: the names of its options that may be given several times,
@@ -60,6 +69,8 @@ def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
         for parameter in own
         if parameter.name not in groups
     ]
+    for parameter in parameters:
+        _present(parameter.annotation, None)
     for group_parameters in reversed(added.values()):  # those of every command come last
         parameters += group_parameters
     context = inspect.Parameter(_CONTEXT, inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
@@ -76,6 +87,8 @@ def _parameters(group: type[Any]) -> list[inspect.Parameter]:
     """A parameter for each option of a group, whose module does not load typer for itself."""
     names = vars(sys.modules[group.__module__]) | {"typer": typer}
     hints = get_type_hints(group, names, include_extras=True)
+    for hint in hints.values():
+        _present(hint, _EVERYWHERE if group is Shared else None)
     return [
         inspect.Parameter(
             field.name,
@@ -86,3 +99,12 @@ def _parameters(group: type[Any]) -> list[inspect.Parameter]:
         for field in fields(group)
         if field.name != _GIVEN
     ]
+
+
+def _present(hint: Any, panel: str | None) -> None:
+    """Let `--help` show an option in `panel`, and no type for one that is on or off."""
+    for option in getattr(hint, "__metadata__", ()):
+        if isinstance(option, OptionInfo):
+            option.rich_help_panel = panel
+            if hint.__origin__ is bool:
+                option.metavar = ""

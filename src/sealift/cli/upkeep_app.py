@@ -8,12 +8,12 @@ import typer
 
 from sealift.cli.measuring import Measuring
 from sealift.cli.shared import Shared
-from sealift.cli.typed import with_options
+from sealift.cli.typed import GO_ON, MEASURE, with_options
 
 upkeep_app = typer.Typer()
 
 
-@upkeep_app.command()
+@upkeep_app.command(rich_help_panel=GO_ON)
 @with_options
 def jobs(shared: Shared) -> None:
     """List unfinished runs: what was killed, interrupted or failed in part."""
@@ -22,7 +22,7 @@ def jobs(shared: Shared) -> None:
     commands.jobs(shared)
 
 
-@upkeep_app.command()
+@upkeep_app.command(rich_help_panel=GO_ON)
 @with_options
 def resume(
     shared: Shared,
@@ -36,7 +36,7 @@ def resume(
     commands.resume(shared, run)
 
 
-@upkeep_app.command()
+@upkeep_app.command(rich_help_panel=GO_ON)
 @with_options
 def clean(
     shared: Shared,
@@ -56,7 +56,7 @@ def clean(
     commands.clean(shared, run, older_than)
 
 
-@upkeep_app.command()
+@upkeep_app.command(rich_help_panel=MEASURE)
 @with_options
 def doctor(
     shared: Shared,
@@ -87,7 +87,7 @@ def doctor(
     run_doctor(shared, uri, target, allow_sse_c, yes)
 
 
-@upkeep_app.command()
+@upkeep_app.command(rich_help_panel=MEASURE)
 @with_options
 def bench(
     shared: Shared,
@@ -107,7 +107,7 @@ def bench(
     run_bench(shared, uri, measuring)
 
 
-@upkeep_app.command()
+@upkeep_app.command(rich_help_panel=MEASURE)
 @with_options
 def demo(
     shared: Shared,
