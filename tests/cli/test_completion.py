@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Ended
 
-
 COMMAND = "import sys; sys.argv[0] = 'sealift'; from sealift.__main__ import main; main()"
 
 
