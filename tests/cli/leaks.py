@@ -117,7 +117,7 @@ CASES: dict[str, Case] = {
     "get": Case(("get", URI, "back")),
     "cp": Case(("cp", "tree/", "s3://bucket/t/")),
     "sync": Case(("sync", "s3://bucket/", "back", "--manifest", "written")),
-    "restore": Case(("restore", "s3://bucket/", "back")),
+    "restore": Case(("restore", "s3://bucket/", "back", "--report", "written.html")),
     "verify": Case(("verify", "--manifest", "manifest", "--sealed"), prepare=manifest),
     "rekey": Case(("rekey", "s3://bucket/", "--to-key", "s3", "--report", "written")),
     "verify (trees)": Case(

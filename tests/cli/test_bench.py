@@ -132,7 +132,7 @@ def test_what_cannot_be_removed_is_named(run: Run, server: FaultServer) -> None:
         (("--compare", "missing.json"), "missing.json"),
         (("--compare", "name.bin"), "name.bin is not what"),
         (("--report", "no/such/r.html"), "no/such/r.html"),
-        (("--save-json", "."), ". cannot be written"),
+        (("--save-json", "."), ". is a directory"),
         (("--memory", "1MiB"), "--memory"),
     ],
 )

@@ -40,6 +40,7 @@ from sealift.cli.shared import Shared
 from sealift.config import Transfer
 from sealift.embedded import ministack
 from sealift.errors import SealiftError, UsageError
+from sealift.files.whole import check_writable, write_whole
 from sealift.keys import CustomerKey
 from sealift.model import Location
 from sealift.options import Options
@@ -58,9 +59,9 @@ def run_bench(shared: Shared, uri: str | None, measuring: Measuring) -> NoReturn
         old = None if measuring.compare is None else _read(measuring.compare)
         for path in (measuring.report, measuring.save_json):
             if path is not None:
-                _check_writable(path)
+                check_writable(path)
         if measuring.report is not None:
-            from sealift.bench.plots import check_library
+            from sealift.pages.drawing import check_library
 
             check_library()
     display = open_display(
@@ -148,11 +149,11 @@ class _Bench:
             display.say(_comparison(old, setting, found, measuring.compare or ""))
         if measuring.save_json is not None:
             lines = [json.dumps(record) + "\n" for record in display.records]
-            _write(measuring.save_json, "".join(lines))
+            write_whole(measuring.save_json, "".join(lines))
         if measuring.report is not None:
             from sealift.bench.page import page
 
-            _write(measuring.report, page(setting, self.results, advice, found))
+            write_whole(measuring.report, page(setting, self.results, advice, found))
             display.say([f"report: {measuring.report}"])
         if measuring.save and advice is not None:
             path = save_transfer(Transfer(advice.concurrency, advice.part_size), config_path)
@@ -236,17 +237,3 @@ def _read(path: str) -> Run:
         raise UsageError(f"cannot read {path}: {reason.strerror}", hint="check --compare") from None
     except UnicodeDecodeError:
         raise UsageError(f"{path} is no text", hint="check --compare") from None
-
-
-def _check_writable(path: str) -> None:
-    """Say before two minutes are spent that a file cannot be written."""
-    directory = os.path.dirname(path) or "."
-    if os.path.isdir(path) or not os.access(directory, os.W_OK | os.X_OK):
-        raise UsageError(f"{path} cannot be written", hint="name a file in a directory of yours")
-
-
-def _write(path: str, text: str) -> None:
-    try:
-        Path(path).write_text(text, encoding="utf-8")
-    except OSError as reason:
-        raise UsageError(f"cannot write {path}: {reason.strerror}") from None

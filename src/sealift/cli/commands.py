@@ -103,6 +103,7 @@ def cp(
         settings,
         command,
         heading=f"cp {src} to {dst}",
+        report=tree.report,
         source=source,
         allow_unsealed=allow_unsealed,
         writes=_writes(dst),
@@ -134,6 +135,7 @@ def restore(
         settings,
         command,
         heading=f"restore {location} to {dest}",
+        report=tree.report,
         allow_unsealed=allow_unsealed,
         writes=False,
     )
@@ -172,6 +174,7 @@ def sync(
         settings,
         command,
         heading=f"{doing} {src} to {dst}",
+        report=tree.report,
         dry_run=options.dry_run,
         source=source,
         allow_unsealed=allow_unsealed,

@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import Any, NoReturn, TypeVar
 
@@ -109,12 +109,14 @@ def execute(
     writes: bool = True,
     tag_key_id: bool = False,
     keyring: Keyring | None = None,
+    report: str | None = None,
 ) -> NoReturn:
     """Run a transfer under a console; print the `answer` lines that it left; exit.
 
     Where objects failed the answer is printed only if it `answers_failure`. What `writes` to S3
     needs a default key, if it is `sealed`; what only reads, any. With `keyring` these keys are at
     hand, whatever is `sealed`. A dry run prints what would happen on stdout, and has no bars.
+    `report` is the path of a page to write at the end, however that comes.
     """
     try:
         options = make_options(
@@ -128,13 +130,19 @@ def execute(
             keyring=keyring,
         )
         key_id = options.customer_key.key_id if options.customer_key else None
-        with open_console(
-            quiet=shared.quiet,
-            json=shared.json,
-            progress=not (shared.no_progress or dry_run),
-            heading=heading,
-            key_id=key_id,
-        ) as console:
+        with ExitStack() as stack:
+            console = open_console(
+                quiet=shared.quiet,
+                json=shared.json,
+                progress=not (shared.no_progress or dry_run),
+                heading=heading,
+                key_id=key_id,
+            )
+            if report is not None:
+                from sealift.cli.run_page import RunPage
+
+                stack.callback(RunPage(report).write, console)
+            stack.enter_context(console)
             account = current()
             reporters: list[Reporter] = [console]
             if account is not None:

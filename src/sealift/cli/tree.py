@@ -70,6 +70,11 @@ class Tree(Chosen):
         ),
     ] = None
 
+    report: Annotated[
+        str | None,
+        typer.Option(metavar="FILE.html", help="Write a page: what was done, how it went."),
+    ] = None
+
     def options(self) -> TreeOptions:
         """The same for the engine."""
         from sealift.model import Durability

@@ -104,8 +104,9 @@ def rows(tally: Tally, outcome: Outcome) -> list[tuple[str, str]]:
     ended = done + tally.removed_count
     if ended and outcome.elapsed > 0:
         if done:
-            took += f", {rate(tally.done_size / outcome.elapsed)}"
-            if outcome.peak > 0:
+            mean = tally.done_size / outcome.elapsed
+            took += f", {rate(mean)}"
+            if outcome.peak > 1.05 * mean:
                 took += f" (peak {rate(outcome.peak)})"
         took += f", {frequency(ended / outcome.elapsed)[:-2]} objects/s"
     table.append(("time", took))

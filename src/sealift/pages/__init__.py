@@ -1,0 +1,1 @@
+"""Pages of HTML with everything in them: the frame, the pictures, and that of a run."""
