@@ -6,7 +6,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from sealift.console.meter import Meter
-from sealift.console.screen import Snapshot, progress
+from sealift.console.screen import Snapshot, pause, progress
 from sealift.console.text import count, duration, escape, frequency, percent, rate, shorten, size
 from sealift.model import Job, MiB
 
@@ -74,10 +74,7 @@ class Frame:
         stalled = self._meter.stalled(now)
         eta = self._eta(look, now)
         if stalled:
-            is_all = look.plan_complete and look.moved_size >= look.planned_size
-            # The bytes are there: the server puts parts together, or the disk syncs.
-            speed = "finishing" if is_all and not look.only_removes else "no progress"
-            until = f"for {duration(stalled)}"
+            speed, until = pause(look), f"for {duration(stalled)}"
         else:
             speed = (
                 frequency(self._meter.object_rate) if look.only_removes else rate(self._meter.rate)

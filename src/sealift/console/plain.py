@@ -7,7 +7,7 @@ import time
 from typing import TextIO
 
 from sealift.console.meter import Meter
-from sealift.console.screen import Clock, Console, Snapshot, announcement, progress
+from sealift.console.screen import Clock, Console, Snapshot, announcement, pause, progress
 from sealift.console.summary import Outcome, Status, is_empty, lines
 from sealift.console.text import count, duration, escape, frequency, percent, rate, size
 from sealift.events import Event, Skipped
@@ -94,7 +94,7 @@ def progress_line(look: Snapshot, meter: Meter, now: float) -> str:
             parts.append(removed)
     stalled = meter.stalled(now)
     if stalled:
-        parts.append(f"no progress for {duration(stalled)}")
+        parts.append(f"{pause(look)} for {duration(stalled)}")
     else:
         parts.append(frequency(meter.object_rate) if look.only_removes else rate(meter.rate))
         eta = meter.eta(now, look.left_size, look.left_count)

@@ -58,6 +58,13 @@ class Snapshot:
         return bool(self.planned_removal_count and not self.planned_count)
 
 
+def pause(look: Snapshot) -> str:
+    """What it is called when nothing moves: where all bytes are there, the server puts parts
+    together, or the disk syncs."""
+    is_all = look.plan_complete and look.moved_size >= look.planned_size
+    return "finishing" if is_all and not look.only_removes else "no progress"
+
+
 def progress(look: Snapshot) -> tuple[int, int]:
     """How much is done of how much: bytes, or objects of a run that only removes."""
     if look.only_removes:
