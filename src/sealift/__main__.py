@@ -10,6 +10,7 @@ import sys
 
 def main() -> None:
     """Run the command line and exit."""
+    _refuse_windows()
     _import_nothing_from_here()
     _open_closed_streams()
     if sys.argv[1:] == ["--version"]:  # the command line takes longer to load than to answer this
@@ -25,6 +26,17 @@ def main() -> None:
         run()
     except KeyboardInterrupt:  # before the engine took over the signal
         sys.exit(130)
+
+
+def _refuse_windows() -> None:
+    """Before anything is imported that is not there."""
+    if sys.platform == "win32":
+        print(
+            "sealift runs on Linux and macOS, not on Windows: install it in WSL "
+            "(https://learn.microsoft.com/windows/wsl/install) and run it there",
+            file=sys.stderr,
+        )
+        sys.exit(2)
 
 
 def _import_nothing_from_here() -> None:
