@@ -11,6 +11,13 @@ import sys
 def main() -> None:
     """Run the command line and exit."""
     _refuse_windows()
+    try:
+        _run()
+    except KeyboardInterrupt:  # before or after `run` knows what to do with it
+        sys.exit(130)
+
+
+def _run() -> None:
     _import_nothing_from_here()
     _open_closed_streams()
     if sys.argv[1:] == ["--version"]:  # the command line takes longer to load than to answer this
@@ -20,12 +27,9 @@ def main() -> None:
         return
     # Nothing that is imported becomes garbage; run_engine turns collection on again.
     gc.disable()
-    try:
-        from sealift.cli.start import run
+    from sealift.cli.start import run
 
-        run()
-    except KeyboardInterrupt:  # before the engine took over the signal
-        sys.exit(130)
+    run()
 
 
 def _refuse_windows() -> None:

@@ -389,6 +389,10 @@ class Engine(Runs):
     async def _file_size(self, path: str) -> int | None:
         return await self._disk.run(usable, file_size, path)
 
+    def request_count(self) -> int:
+        """How many requests were sent since the engine was opened."""
+        return sum(session.request_count for session in self._sessions)
+
     def emit(self, event: Event) -> None:
         """Pass an event on; a server that asks to slow down slows the pace."""
         if isinstance(event, Retried) and event.error.cause is Cause.THROTTLED:

@@ -137,6 +137,13 @@ class Reported:
     record: Mapping[str, object]
 
 
+@dataclass(slots=True)
+class Traffic:
+    """A command has ended that sent `request_count` HTTP requests, without the control plane's."""
+
+    request_count: int
+
+
 Event = (
     Planned
     | PlanComplete
@@ -154,6 +161,7 @@ Event = (
     | Retried
     | Noted
     | Reported
+    | Traffic
 )
 
 
@@ -194,6 +202,7 @@ class Tally:
     unchanged_count: int = 0
     unchanged_size: int = 0
     would: dict[str, tuple[int, int]] = field(default_factory=dict)
+    request_count: int = 0
     retry_count: int = 0
     key_counts: dict[str, int] = field(default_factory=dict)
     older_key_count: int = 0
@@ -257,6 +266,8 @@ class Tally:
                 self.older_key_count += 1
             case Retried():
                 self.retry_count += 1
+            case Traffic(count):
+                self.request_count += count
             case _:
                 pass
 

@@ -30,7 +30,7 @@ from sealift.journal_files import (
     remove,
     set_aside,
     take_dead_lock,
-    take_lock,
+    take_run_lock,
     translated,
     trouble,
 )
@@ -122,7 +122,7 @@ class Journal:
             os.makedirs(directory, 0o700, exist_ok=True)
             try:
                 # Another run may take it for one that is left over, and remove it.
-                locks = (take_lock(path) for _ in range(LOCK_TRIES))
+                locks = (take_run_lock(path) for _ in range(LOCK_TRIES))
                 lock = next((lock for lock in locks if lock is not None), None)
             except OSError:
                 remove(path)

@@ -6,7 +6,6 @@ aside; one that cannot be read at the moment (no room, no rights) is left as it 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import stat
 import struct
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sealift.errors import JournalError
 from sealift.journal_rows import Content, content_of
+from sealift.locks import take_lock
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -58,28 +58,14 @@ def journals(directory: str) -> list[str]:
     return [os.path.join(directory, token + SUFFIX) for token in sorted(tokens)]
 
 
-def take_lock(path: str) -> int | None:
+def take_run_lock(path: str) -> int | None:
     """The lock of the run whose file is `path`; None while the run is alive. Raises OSError."""
-    name = _lock_name(path)
-    fd = os.open(name, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        ours, theirs = os.fstat(fd), os.stat(name)
-    except (BlockingIOError, FileNotFoundError):  # it is held, or whoever held it has removed it
-        os.close(fd)
-        return None
-    except OSError:
-        os.close(fd)
-        raise
-    if (ours.st_dev, ours.st_ino) != (theirs.st_dev, theirs.st_ino):
-        os.close(fd)
-        return None
-    return fd
+    return take_lock(_lock_name(path))
 
 
 def take_dead_lock(path: str) -> int | None:
-    """As `take_lock`, but None as well when the run has come to its end meanwhile."""
-    lock = take_lock(path)
+    """As `take_run_lock`, but None as well when the run has come to its end meanwhile."""
+    lock = take_run_lock(path)
     if lock is not None and not os.path.lexists(path):
         remove(path)
         os.close(lock)

@@ -10,7 +10,6 @@ already, and no catalogue or checksum told. A manifest appears under its name wh
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import threading
@@ -20,6 +19,7 @@ from typing import NamedTuple, TextIO
 from sealift.checksums import crc64, decode, encode
 from sealift.durable import sync
 from sealift.errors import LocalFileError, UsageError
+from sealift.locks import is_locked_in_place
 from sealift.model import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, Location
 
 
@@ -115,27 +115,18 @@ def _open_alone(path: str) -> TextIO:
             with contextlib.suppress(FileNotFoundError):
                 left = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
                 try:
-                    if _is_locked_in_place(left, path, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                    if is_locked_in_place(left, path):
                         os.unlink(path)
                 finally:
                     os.close(left)
             continue
         try:
-            if _is_locked_in_place(fd, path, fcntl.LOCK_EX):
+            if is_locked_in_place(fd, path, wait=True):
                 return open(fd, "w", encoding="ascii")
         except BaseException:
             os.close(fd)
             raise
         os.close(fd)  # another process took it for one that was left
-
-
-def _is_locked_in_place(fd: int, path: str, operation: int) -> bool:
-    """Lock a file; whether it is still the one at `path`. BlockingIOError."""
-    fcntl.flock(fd, operation)
-    try:
-        return os.path.samestat(os.fstat(fd), os.lstat(path))
-    except FileNotFoundError:
-        return False
 
 
 def read_manifest(path: str) -> Iterator[Line]:

@@ -28,6 +28,7 @@ class Report:
     `failed_count`. `would_counts` is what a dry run would do, by the act: `upload`, `download`,
     `copy`, `remove`, `rekey`. `key_counts` has the objects done under each customer key that is not
     the default one, by key id. `path` is the file that `get` was to write.
+    `request_count` has all HTTP requests, those that were made again too.
     """
 
     moved_count: int
@@ -41,6 +42,7 @@ class Report:
     skipped_counts: Mapping[str, int]
     would_counts: Mapping[str, int]
     key_counts: Mapping[str, int]
+    request_count: int
     retry_count: int
     seconds: float
     path: str | None = None
@@ -87,6 +89,7 @@ def report_of(tally: Tally, seconds: float, path: str | None = None) -> Report:
         skipped_counts=MappingProxyType(dict(tally.skipped)),
         would_counts=MappingProxyType({act: count for act, (count, _) in tally.would.items()}),
         key_counts=MappingProxyType(dict(tally.key_counts)),
+        request_count=tally.request_count,
         retry_count=tally.retry_count,
         seconds=seconds,
         path=path,

@@ -13,7 +13,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import anyio
 
 from sealift.errors import UsageError
-from sealift.events import Event, Fanout, Reporter, Tally
+from sealift.events import Event, Fanout, Reporter, Tally, Traffic
 from sealift.report import Progress, Report, progress_of, report_of
 
 MAX_BEHIND = 10_000
@@ -118,6 +118,10 @@ class Runs:
         if failure is not None:
             raise failure
 
+    def request_count(self) -> int:
+        """How many requests were sent since the beginning."""
+        return 0
+
     async def ended(self) -> None:
         """Wait until no command runs."""
         if self._is_running:
@@ -139,9 +143,11 @@ class Runs:
             )
         self._is_running, self._over = True, anyio.Event()
         self.tally = Tally()
+        before = self.request_count()
         try:
             yield
         finally:
+            self.emit(Traffic(self.request_count() - before))
             self._is_running = False
             self._over.set()
 
@@ -153,10 +159,10 @@ def reported(
 
     @wraps(method)
     async def run(self: E, /, *arguments: P.args, **options: P.kwargs) -> Report:
+        began = time.monotonic()
         with self.running():
-            began = time.monotonic()
             path = await method(self, *arguments, **options)
-            return report_of(self.tally, time.monotonic() - began, path)
+        return report_of(self.tally, time.monotonic() - began, path)
 
     return run
 

@@ -71,6 +71,7 @@ class Session:
         self._inquiries: dict[str, Inquiry] = {}
         rate = options.max_bandwidth
         self._bandwidth = None if rate is None else Bandwidth(rate)
+        self._pools: list[Pool] = []
         self._direct: DirectRoute | None = None
         self._control: Control | None = None
         self._identity: Identity | None = None
@@ -126,6 +127,11 @@ class Session:
         control = await self._use_control()
         control.identity = self._identity
         return control
+
+    @property
+    def request_count(self) -> int:
+        """How many requests were sent, without those of the control plane."""
+        return sum(pool.request_count for pool in self._pools)
 
     # Before anything is known to hold
 
@@ -235,6 +241,7 @@ class Session:
             connection=self._make_connection,
         )
         self._stack.callback(pool.close)
+        self._pools.append(pool)
         return pool
 
     def _find_direct(self) -> DirectRoute | None:

@@ -109,8 +109,8 @@ class Case:
 
 # Of a command that asks no server.
 LOCAL = (
-    "success", "JSON and debug", "terminal and key file", "environment and key command",
-    "full disk", "bug", "SIGSEGV", "SIGKILL",
+    "success", "JSON and debug", "log and metrics", "bug, logged", "terminal and key file",
+    "environment and key command", "full disk", "bug", "SIGSEGV", "SIGKILL",
 )  # fmt: skip
 CASES: dict[str, Case] = {
     "put": Case(("put", "name.bin", "s3://bucket/x")),

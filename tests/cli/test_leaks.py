@@ -32,6 +32,7 @@ pytestmark = [
 ]
 SEAL = "x-amz-server-side-encryption-customer-key"
 TEXT = base64.b64encode(SECRET).decode()
+ACCOUNTS = ("--log-file", "run.log", "--metrics-file", "run.prom", "--log-level", "debug")
 ALWAYS = Match(times=None)
 SEALED = Match(times=None, where=lambda request: SEAL in request.headers)
 
@@ -80,6 +81,16 @@ def strike(do: str, status: int) -> Callable[[Run], None]:
     return change
 
 
+def both(*changes: Callable[[Run], None]) -> Callable[[Run], None]:
+    """One after the other."""
+
+    def change(run: Run) -> None:
+        for each in changes:
+            each(run)
+
+    return change
+
+
 def no_connection(run: Run) -> None:
     run.environ |= {"AWS_ENDPOINT_URL": "https://127.0.0.1:1", "LEAK_BRIEF": "1"}
 
@@ -105,6 +116,8 @@ def other_sources(run: Run) -> None:
 SITUATIONS: dict[str, Callable[[Run], None]] = {
     "success": add(),
     "JSON and debug": add("--json", "--log-level", "debug"),
+    "log and metrics": add(*ACCOUNTS),
+    "bug, logged": both(add(*ACCOUNTS), strike("raise", 1)),
     "terminal and key file": add("--key-file", KEY_FILE),
     "environment and key command": other_sources,
     "wrong key": lambda run: None,
@@ -163,6 +176,11 @@ def test_case_30_no_command_shows_the_key(
         assert b"Fatal Python error" in out
     assert_secret(out)
     assert_nothing_left(run, case, state_home)
+    if "--log-file" in run.words:
+        log = (work / "run.log").read_text()
+        assert f" exit {status} after " in log
+        assert ("RuntimeError: a bug of ours" in log) == (run.do == "raise")
+        assert f"}} {status}\n" in (work / "run.prom").read_text()
     if situation == "success" and case.carries:
         carried = {sent.headers.get(SEAL) for sent in server.requests}
         assert TEXT in carried, "there was nothing to leak"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sealift.cli.running import source_options
+from sealift.cli.engine_options import source_options
 from sealift.cli.shared import Shared, SourceSide
 from sealift.keys import CustomerKey
 from sealift.settings import read_settings

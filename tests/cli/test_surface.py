@@ -29,8 +29,8 @@ SUBCOMMANDS = [
 SHARED = [
     "--endpoint-url", "--profile", "--region", "--ca-bundle", "--env-file", "--key-file",
     "--key-dir", "--key-command", "--config", "--quiet",
-    "--json", "--no-progress", "--log-level", "--concurrency", "-j", "--part-size", "--memory",
-    "--max-bandwidth", "--sse",
+    "--json", "--no-progress", "--log-level", "--log-file", "--metrics-file", "--concurrency",
+    "-j", "--part-size", "--memory", "--max-bandwidth", "--sse",
 ]  # fmt: skip
 
 
@@ -137,6 +137,7 @@ def test_help_in_a_process_of_its_own(run_process: Callable[..., Ended]) -> None
 
 VALUES = {
     "endpoint_url": "https://e", "profile": "p", "region": "r", "ca_bundle": "c", "env_file": "e",
+    "log_file": "l", "metrics_file": "m.prom",
     "key_file": "k", "key_dir": "d", "key_command": "c", "config": "f",
     "quiet": True, "json": True, "no_progress": True, "log_level": "info",
     "concurrency": 7, "part_size": "6MiB", "memory": "1GiB", "max_bandwidth": "1MiB",

@@ -50,6 +50,8 @@ async def test_a_report_tells_what_a_command_did(site: Site) -> None:
     assert one.path == str(site.directory / "three")
     assert (site.directory / "three").read_bytes() == SMALL["03"]
     assert 0 < first.seconds < 60
+    asked = sum(report.request_count for report in (first, again, down, one, gone))
+    assert asked == len(site.server.requests)
     for report in (first, again, down, one, gone):
         report.raise_for_failures()
 

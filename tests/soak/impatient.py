@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-import sealift.cli.running
+import sealift.cli.engine_options
 from sealift.__main__ import main
 from sealift.options import Options
 from sealift.retry import Policy
@@ -14,7 +14,7 @@ from sealift.wire.connection import Deadlines
 PATIENCE = 4.0
 
 if __name__ == "__main__":
-    sealift.cli.running.Options = partial(  # type: ignore[misc]
+    sealift.cli.engine_options.Options = partial(  # type: ignore[misc]
         Options,
         policy=Policy(budget=90.0, longest_wait=0.5),
         deadlines=Deadlines(progress=PATIENCE),

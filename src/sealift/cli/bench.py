@@ -32,17 +32,10 @@ from sealift.bench.sweep import sweep
 from sealift.bench.words import advice_lines, change_line
 from sealift.cli.bench_display import Display, open_display
 from sealift.cli.demo import make_bucket, options_for
+from sealift.cli.engine_options import make_options, seals
+from sealift.cli.exits import EXIT_FAILED
 from sealift.cli.measuring import Measuring
-from sealift.cli.running import (
-    EXIT_FAILED,
-    collect_seldom,
-    fail,
-    make_options,
-    printing,
-    run_loop,
-    seals,
-    usage_checked,
-)
+from sealift.cli.running import collect_seldom, fail, printing, run_loop, usage_checked
 from sealift.cli.shared import Shared
 from sealift.config import Transfer
 from sealift.embedded import ministack

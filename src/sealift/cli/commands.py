@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NoReturn
 
+from sealift.cli.engine_options import source_options
 from sealift.cli.rekeying import Rekeying
 from sealift.cli.running import (
     answer_of,
@@ -17,7 +18,6 @@ from sealift.cli.running import (
     execute_quietly,
     fail,
     printing,
-    source_options,
     usage_checked,
 )
 from sealift.cli.shared import SAME_SIDE, Shared, SourceSide
@@ -124,7 +124,10 @@ def restore(
         location = Location.parse(uri)
 
     async def command(engine: Engine) -> None:
-        await engine.restore(location, dest, names, tree.options(), resume=resume)
+        from sealift.cli.alone import alone
+
+        async with alone(engine, uri, dest):
+            await engine.restore(location, dest, names, tree.options(), resume=resume)
 
     execute(
         shared,
@@ -149,10 +152,19 @@ def sync(
     """Move what differs, up, down or across."""
     with usage_checked(shared) as settings:
         options = syncing.options()
+        lock_wait = parse_span(syncing.lock_wait)
         source = source_options(side, shared, settings, across=_is_across(src, dst))
 
     async def command(engine: Engine) -> None:
-        await engine.sync(src, dst, options, tree.options())
+        if options.dry_run:
+            await engine.sync(src, dst, options, tree.options())
+            return
+        from sealift.cli.alone import alone
+
+        async with alone(
+            engine, src, dst, source_endpoint=side.source_endpoint_url, wait=lock_wait
+        ):
+            await engine.sync(src, dst, options, tree.options())
 
     doing = "sync, dry run," if options.dry_run else "sync"
     execute(
@@ -179,7 +191,13 @@ def rekey(shared: Shared, uri: str, to_key: str, rekeying: Rekeying) -> NoReturn
         tree = rekeying.tree()
 
     async def command(engine: Engine) -> None:
-        await engine.rekey(location, options, tree)
+        if options.dry_run:
+            await engine.rekey(location, options, tree)
+            return
+        from sealift.cli.alone import alone
+
+        async with alone(engine, uri):
+            await engine.rekey(location, options, tree)
 
     doing = "rekey, dry run," if options.dry_run else "rekey"
     execute(

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NoReturn
 
+from sealift.cli.engine_options import make_options
+from sealift.cli.exits import EXIT_FAILED
 from sealift.cli.removing import can_ask
-from sealift.cli.running import EXIT_FAILED, fail, make_options, printing, run_loop, usage_checked
+from sealift.cli.running import fail, printing, run_loop, usage_checked
 from sealift.cli.shared import Shared
 from sealift.console.text import count, escape
 from sealift.doctor import (

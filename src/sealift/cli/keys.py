@@ -13,8 +13,9 @@ from getpass import getpass
 from typing import NoReturn
 
 from sealift.catalogue import Catalogue
+from sealift.cli.exits import EXIT_FAILED, EXIT_USAGE
 from sealift.cli.key_facts import Fact, facts_of, print_fact, print_facts, print_sealed
-from sealift.cli.running import EXIT_FAILED, EXIT_USAGE, answer_of, printing, shown, usage_checked
+from sealift.cli.running import answer_of, printing, shown, usage_checked
 from sealift.cli.shared import Shared
 from sealift.console.text import escape
 from sealift.engine import Engine

@@ -1,7 +1,6 @@
 """Runs one command of the engine: settings, console, signals, exit code.
 
-Exit codes: 0 all done; 1 some objects failed, each named; 2 wrong usage, settings or key, nothing
-started; 130 interrupted.
+Exit codes: 0 all done, or one of `exits`.
 """
 
 from __future__ import annotations
@@ -11,24 +10,24 @@ import gc
 import importlib.util
 import logging
 import os
-import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 import anyio
 
-from sealift.cli.quick import aim
-from sealift.cli.shared import SAME_SIDE, Shared, SourceSide
-from sealift.config import Transfer
+from sealift.cli import signals
+from sealift.cli.current import current
+from sealift.cli.engine_options import make_options
+from sealift.cli.exits import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
+from sealift.cli.shared import Shared
 from sealift.console import open_console
 from sealift.console.log import LogReporter
 from sealift.console.screen import drop_stdout
 from sealift.console.text import escape
 from sealift.console.would import WouldPrinter
-from sealift.encryption import CUSTOMER, parse_sse
 from sealift.engine import Engine
 from sealift.errors import (
     CustomerKeyError,
@@ -39,15 +38,10 @@ from sealift.errors import (
     UsageError,
 )
 from sealift.events import Fanout, Reporter
-from sealift.key_sources.files import is_key_name, read_key_file, without_keys
+from sealift.key_sources.files import is_key_name, without_keys
 from sealift.keyring import Keyring
-from sealift.model import DEFAULT_PART_SIZE, parse_size
-from sealift.options import DEFAULT_MEMORY, Options, SourceOptions
+from sealift.options import Options, SourceOptions
 from sealift.settings import Settings, read_settings
-
-EXIT_FAILED = 1
-EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
 
 GO_ON = "run the same command again to go on"
 
@@ -67,8 +61,11 @@ def usage_checked(
         if shared.log_level is not None:
             _configure_logging(shared.log_level)
         settings = _read(shared, broken)
-        if not shared.quiet:
-            for note in settings.notes:
+        account = current()
+        for note in settings.notes:
+            if account is not None:
+                account.say(note, logging.WARNING)
+            if not shared.quiet:
                 print(f"sealift: {escape(note)}", file=sys.stderr)
         for name in list(filter(is_key_name, os.environ)):  # a credential_process would inherit it
             del os.environ[name]
@@ -130,15 +127,19 @@ def execute(
             tag_key_id=tag_key_id,
             keyring=keyring,
         )
+        key_id = options.customer_key.key_id if options.customer_key else None
         with open_console(
             quiet=shared.quiet,
             json=shared.json,
             progress=not (shared.no_progress or dry_run),
             heading=heading,
-            key_id=options.customer_key.key_id if options.customer_key else None,
+            key_id=key_id,
         ) as console:
+            account = current()
             reporters: list[Reporter] = [console]
-            if shared.log_level:
+            if account is not None:
+                account.watch(console.tally, heading, key_id)
+            if shared.log_level or (account is not None and account.is_logging):
                 reporters.append(LogReporter())
             if dry_run and not shared.json:
                 reporters.append(WouldPrinter())
@@ -210,100 +211,17 @@ def printing() -> Iterator[None]:
 
 def fail(error: SealiftError) -> NoReturn:
     """Say what is wrong on stderr, and exit with the code of this kind of error."""
-    if isinstance(error, Interrupted):
-        print(shown(error), file=sys.stderr)
+    interrupted = isinstance(error, Interrupted)
+    with suppress(OSError):  # the terminal may be gone
+        print(shown(error) if interrupted else f"sealift: {shown(error)}", file=sys.stderr)
+    if interrupted:
         raise SystemExit(EXIT_INTERRUPTED)
-    print(f"sealift: {shown(error)}", file=sys.stderr)
     raise SystemExit(EXIT_FAILED if isinstance(error, ObjectError) else EXIT_USAGE)
 
 
 def shown(error: SealiftError) -> str:
     """The text of an error, fit for a terminal; a key that was typed by mistake is not repeated."""
     return escape(without_keys(str(error)))
-
-
-def make_options(
-    shared: Shared,
-    settings: Settings,
-    *,
-    sealed: bool,
-    source: SourceOptions | None = None,
-    allow_unsealed: bool = False,
-    writes: bool = True,
-    tag_key_id: bool = False,
-    keyring: Keyring | None = None,
-) -> Options:
-    """The engine's options from flags and settings. Raises UsageError."""
-    # Commands that need no key transfer nothing: sealift.toml need not be read for them.
-    transfer = settings.keys.config.transfer if sealed else Transfer()
-    encryption = None
-    if not seals(shared):
-        encryption, sealed = parse_sse(shared.sse or ""), False
-    if tag_key_id and not sealed:
-        raise UsageError("--tag-key-id is for objects under a customer key", hint="leave it out")
-    any_key = sealed and not writes and len(settings.keyring)
-    part_size = parse_size(shared.part_size) if shared.part_size else transfer.part_size
-    return Options(
-        customer_key=(settings.customer_key if any_key else settings.require_customer_key())
-        if sealed
-        else None,
-        profile=shared.profile or settings.profile,
-        region=shared.region,
-        endpoint_url=shared.endpoint_url,
-        ca_bundle=shared.ca_bundle,
-        concurrency=transfer.concurrency if shared.concurrency is None else shared.concurrency,
-        part_size=DEFAULT_PART_SIZE if part_size is None else part_size,
-        memory=parse_size(shared.memory) if shared.memory else DEFAULT_MEMORY,
-        max_bandwidth=parse_size(shared.max_bandwidth) if shared.max_bandwidth else None,
-        source=source,
-        allow_unsealed=allow_unsealed,
-        keyring=keyring or (settings.keyring if sealed else Keyring()),
-        encryption=encryption,
-        tag_key_id=tag_key_id,
-        words=tuple(sys.argv[1:]),
-        aim=aim(sys.argv[1:]),
-    )
-
-
-def source_options(
-    side: SourceSide, shared: Shared, settings: Settings, *, across: bool
-) -> SourceOptions | None:
-    """How the source of a copy is reached, what was not given as the destination is.
-
-    All keys at hand may be tried on it; a server of its own is shown no more than those of its key
-    file. None when it is all the same; `across`: both sides are in S3. Raises UsageError.
-    """
-    differs = across and not seals(shared) and len(settings.keyring) > 0
-    if side == SAME_SIDE and not differs:
-        return None
-    is_sealed = side.source_sse in (None, CUSTOMER)
-    if not is_sealed and side.source_key_file is not None:
-        raise UsageError(
-            f"--source-sse {side.source_sse} takes no customer key",
-            hint="leave --source-key-file or --source-sse out",
-        )
-    customer_key = settings.customer_key if is_sealed else None
-    keyring = settings.keyring if is_sealed else Keyring()
-    if side.source_key_file is not None:
-        held = read_key_file(side.source_key_file)
-        customer_key = held[0].key
-        is_elsewhere = side.source_endpoint_url not in (None, shared.endpoint_url)
-        keyring = Keyring(held) if is_elsewhere else keyring.with_more(held)
-    elif is_sealed and (side.source_sse is not None or seals(shared)):
-        customer_key = settings.require_customer_key()
-    return SourceOptions(
-        customer_key=customer_key,
-        profile=side.source_profile or shared.profile or settings.profile,
-        region=side.source_region or shared.region,
-        endpoint_url=side.source_endpoint_url or shared.endpoint_url,
-        ca_bundle=side.source_ca_bundle or shared.ca_bundle,
-        keyring=keyring,
-    )
-
-
-def seals(shared: Shared) -> bool:
-    """Whether objects are under a customer key."""
-    return shared.sse in (None, CUSTOMER)
 
 
 def run_engine(options: Options, reporter: Reporter | None, command: Command) -> None:
@@ -329,21 +247,22 @@ def run_loop(work: Callable[[], Awaitable[None]], *, hint: str = GO_ON) -> None:
     """Run `work` on a loop of its own; `hint` is for who interrupts it. Raises SealiftError."""
     use_uvloop = importlib.util.find_spec("uvloop") is not None
     options = {"use_uvloop": use_uvloop}
-    anyio.run(_interruptible, work, hint, backend="asyncio", backend_options=options)
+    with signals.kept():
+        anyio.run(_interruptible, work, hint, backend="asyncio", backend_options=options)
 
 
 async def _interruptible(work: Callable[[], Awaitable[None]], hint: str) -> None:
-    """Run `work`; the first SIGINT or SIGTERM cancels it cleanly, the second ends the process."""
+    """Run `work`; the first signal to stop cancels it cleanly, the second ends the process."""
     asyncio.get_running_loop().set_exception_handler(_log_loop_error)
     interrupted = False
     failure: BaseException | None = None
 
     async def watch(scope: anyio.CancelScope) -> None:
         nonlocal interrupted
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async for _ in signals:
+        with anyio.open_signal_receiver(*signals.stopping()) as received:
+            async for _ in received:
                 if interrupted:
-                    os._exit(EXIT_INTERRUPTED)
+                    end_at_once()
                 interrupted = True
                 scope.cancel()
 
@@ -361,6 +280,14 @@ async def _interruptible(work: Callable[[], Awaitable[None]], hint: str) -> None
         raise failure
 
 
+def end_at_once() -> NoReturn:
+    """End the process amid its work: a second signal, or nobody who waits for the first to do."""
+    account = current()
+    if account is not None:
+        account.close(EXIT_INTERRUPTED)
+    os._exit(EXIT_INTERRUPTED)
+
+
 def _log_loop_error(
     loop: asyncio.AbstractEventLoop,  # noqa: ARG001
     context: dict[str, Any],
@@ -374,11 +301,14 @@ def _log_loop_error(
 
 
 def _configure_logging(level: str) -> None:
+    """Log to stderr, unless there is a log file."""
     number = logging.getLevelNamesMapping().get(level.upper())
     if number is None:
         raise UsageError(
             f"{level!r} is no log level", hint="give debug, info, warning, error or critical"
         )
-    logging.basicConfig(
-        level=number, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
+    account = current()
+    if account is None or not account.is_logging:
+        logging.basicConfig(
+            level=number, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+        )

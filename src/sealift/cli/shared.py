@@ -64,7 +64,16 @@ class Shared:
         bool, typer.Option("--no-progress", help="Show failures and the summary only.")
     ] = False
     log_level: Annotated[
-        str | None, typer.Option(metavar="LEVEL", help="Log to stderr from this level on.")
+        str | None,
+        typer.Option(metavar="LEVEL", help="Log from this level on, to stderr or the log file."),
+    ] = None
+    log_file: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Append what happens, with times (level info)."),
+    ] = None
+    metrics_file: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Write totals for Prometheus, as FILE.prom."),
     ] = None
     concurrency: Annotated[
         int | None,

@@ -43,6 +43,11 @@ class Syncing:
         typer.Option(metavar="FILE", help="Write what DST holds then, one JSON object a line."),
     ] = None
 
+    lock_wait: Annotated[
+        str,
+        typer.Option(metavar="SPAN", help="Wait so long for another run between SRC and DST."),
+    ] = "0s"
+
     def options(self) -> SyncOptions:
         """The same for the engine. UsageError when they contradict each other."""
         from sealift.compare import Method

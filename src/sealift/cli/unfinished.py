@@ -9,15 +9,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 
 from sealift.cleaning import clean_run
-from sealift.cli.running import EXIT_USAGE
+from sealift.cli.exits import EXIT_FAILED, EXIT_USAGE
+from sealift.cli.wording import command_line
 from sealift.console.text import count, escape, size
 from sealift.engine import Engine
 from sealift.errors import ObjectError, UsageError
 from sealift.journal import DeadRun, dead_runs, live_upload_ids
+from sealift.pair_lock import PairLock
 
 
 def print_jobs(*, as_json: bool) -> None:
@@ -35,6 +37,16 @@ def run_resume(token: str | None) -> int:
 
     With `token` only the one that begins with it. A command that was begun twice runs once.
     """
+    lock = PairLock(("resume",), command_line(["resume"]), other="another sealift resume")
+    with suppress(OSError):  # where there are no locks each command finds that out by itself
+        lock.take()
+    try:
+        return _resume(token)
+    finally:
+        lock.release()
+
+
+def _resume(token: str | None) -> int:
     with _dead_runs() as found:
         chosen = _chosen(found, token)
     named = ((tuple(dead.run.words), dead.run.directory) for dead in chosen if dead.run.words)
@@ -51,8 +63,23 @@ def run_resume(token: str | None) -> int:
         print(f"sealift {escape(shlex.join(words))}", file=sys.stderr)
         # -P: what lies in that directory is data, and no module of ours.
         command = [sys.executable, "-P", "-m", "sealift", *words]
-        worst = max(worst, subprocess.run(command, cwd=directory, check=False).returncode)  # noqa: S603
+        worst = max(worst, _status_of(command, directory))
     return worst
+
+
+def _status_of(command: Sequence[str], directory: str) -> int:
+    """The exit status of a command, EXIT_FAILED if it was killed. It outlives no interrupt."""
+    process = subprocess.Popen(command, cwd=directory)  # noqa: S603
+    try:
+        status = process.wait()
+    except KeyboardInterrupt:
+        process.terminate()  # if it has not had the signal as well; time to clean up is its own
+        process.wait()
+        raise
+    if status < 0:
+        print(f"sealift: it was killed by signal {-status}", file=sys.stderr)
+        return EXIT_FAILED
+    return status
 
 
 async def clean(engine: Engine, token: str | None, older_than: float, *, as_json: bool) -> None:

@@ -14,6 +14,7 @@ OWN_LINE_SIZE = 8 * MiB
 OWN_LINE_AFTER = 1.0
 MAX_OWN_LINES = 6
 TAIL_PAUSE = 1.0
+MEAN_AFTER = 10.0  # before that it is what the bar says
 MAX_WIDTH = 160  # eyes lose the line beyond
 WIDE = 120  # room for a bar and both sizes beside a name
 
@@ -73,7 +74,10 @@ class Frame:
         stalled = self._meter.stalled(now)
         eta = self._eta(look, now)
         if stalled:
-            speed, until = "no progress", f"for {duration(stalled)}"
+            is_all = look.plan_complete and look.moved_size >= look.planned_size
+            # The bytes are there: the server puts parts together, or the disk syncs.
+            speed = "finishing" if is_all and not look.only_removes else "no progress"
+            until = f"for {duration(stalled)}"
         else:
             speed = (
                 frequency(self._meter.object_rate) if look.only_removes else rate(self._meter.rate)
@@ -102,8 +106,10 @@ class Frame:
         speed = self._meter.object_rate
         numbers = []
         if not look.only_removes:
+            elapsed = self._meter.elapsed(now)
+            mean = f" (mean {rate(look.moved_size / elapsed)})" if elapsed >= MEAN_AFTER else ""
             numbers += [
-                f"{size(look.moved_size)} of {size(look.planned_size)}{more}",
+                f"{size(look.moved_size)} of {size(look.planned_size)}{more}{mean}",
                 f"{look.done_count:,} of {look.planned_count:,}{more} objects"
                 + (f" ({frequency(speed)})" if speed >= 0.05 else ""),
             ]
@@ -132,7 +138,8 @@ class _Own:
 
     def line(self, now: float, width: int) -> Text:
         stalled = self.meter.stalled(now)
-        speed = f"idle {duration(stalled)}" if stalled else rate(self.meter.rate)
+        word = "ending" if self.job.moved >= self.job.size else "idle"
+        speed = f"{word} {duration(stalled)}" if stalled else rate(self.meter.rate)
         share = percent(self.job.moved, self.job.size)
         wide = width >= WIDE
         if wide:

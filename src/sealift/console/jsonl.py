@@ -1,43 +1,4 @@
-r"""JSON Lines on stdout: one object a line, pure ASCII, for programs.
-
-Every line has `event`; `name` is the object's name as the run reports it, unescaped. Bytes of a
-file name that are not UTF-8 appear as lone surrogates `\udc80` to `\udcff` (PEP 383). Sizes are in
-bytes, times in seconds. Readers must ignore events and fields they do not know.
-
-    {"event": "done", "name": str, "location": "s3://...", "size": int, "checked": bool,
-     "direction": "upload" | "download" | "copy" | "verify" | "rekey"}
-         + "note": str if there is one
-         + "key_id": str if the run has several customer keys; "": under none
-    {"event": "removed", "name": str}
-    {"event": "failed", "name": str, "error": str, "hint": str, "cause": str | null, "type": str}
-                                           + "findings": [str] where an object was verified
-        + "obstacle": "plain" | "missing_key" | "unknown_key" | "archived", "key_id": str | null
-          if no customer key at hand opens the object
-    {"event": "skipped", "name": str, "reason": str}
-    {"event": "would", "act": "upload" | "download" | "copy" | "remove" | "rekey", "name": str,
-     "to": str, "size": int}
-    {"event": "retried", "name": str, "attempt": int, "delay": float, "error": str,
-     "cause": str | null}
-    {"event": "noted", "text": str}
-    {"event": "report", ...}                 the result of a verification, see docs/verify.md
-    {"event": "summary", "version": 1, "status": "complete" | "failed" | "interrupted" | "stopped",
-     "error": str, "heading": str, "key_id": str | null, "elapsed": float,
-     "planned_count": int, "planned_size": int, "plan_complete": bool,
-     "done_count": int, "done_size": int, "checked_count": int, "failed_count": int,
-     "planned_removal_count": int, "removed_count": int,
-     "skipped": {reason: int}, "unchanged_count": int, "unchanged_size": int, "retry_count": int,
-     "keys": {key id: int}, "unsealed_count": int, "older_key_count": int,
-     "obstacles": {obstacle: int}, "missing_keys": {key id: int}}
-
-`obstacle`: why no customer key at hand opens an object; `key_id` is then that of the missing one,
-where its tag or the catalogue tells. `keys`: how many of the objects done are under each key, for
-those whose key had to be chosen; `older_key_count`: under another one than new objects get.
-`checked`: a checksum of every byte was compared; a copy that the server made itself is not.
-`cause`: the name of an `errors.Cause` in lower case (`throttled`, `reset`, `permanent`, ...).
-`type`: the class of the error. `attempt` counts from 1, the first. The summary is the last line,
-once, also when the run was interrupted; `stopped` means that an error ended it, which is then in
-`error`. `version` grows when a field goes or changes its meaning.
-"""
+"""JSON Lines on stdout: one object a line, pure ASCII, for programs. Schema: docs/json.md."""
 
 from __future__ import annotations
 
@@ -64,7 +25,6 @@ from sealift.model import UNSEALED
 
 VERSION = 1
 
-
 _KEPT = Failed | Finished | Noted | Removed | Reported | Retried | Skipped | Would
 
 
@@ -72,9 +32,7 @@ class JsonConsole(Console):
     INTERVAL: ClassVar[float] = 0.1
 
     def _keeps(self, event: Event) -> bool:
-        return isinstance(
-            event, Failed | Finished | Noted | Removed | Reported | Retried | Skipped | Would
-        )
+        return isinstance(event, _KEPT)
 
     def _draw(self, events: list[Event]) -> None:
         self._write([found for event in events if (found := record(event))])
@@ -164,7 +122,9 @@ def summary_record(tally: Tally, outcome: Outcome) -> dict[str, Any]:
         "skipped": tally.skipped,
         "unchanged_count": tally.unchanged_count,
         "unchanged_size": tally.unchanged_size,
+        "request_count": tally.request_count,
         "retry_count": tally.retry_count,
+        "peak_rate": round(outcome.peak),
         "keys": {key_id: count for key_id, count in tally.key_counts.items() if key_id},
         "unsealed_count": tally.key_counts.get(UNSEALED, 0),
         "older_key_count": tally.older_key_count,

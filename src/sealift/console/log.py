@@ -11,7 +11,10 @@ _logger = logging.getLogger("sealift")
 
 
 class LogReporter:
-    """Writes what happens to the logger `sealift`."""
+    """Writes what happens to the logger `sealift`; of skips like one another the first at INFO."""
+
+    def __init__(self) -> None:
+        self._reasons: set[str] = set()
 
     def emit(self, event: Event) -> None:
         match event:
@@ -24,7 +27,9 @@ class LogReporter:
             case Removed(name):
                 _logger.debug("removed %s", escape(name))
             case Skipped(name, reason):
-                _logger.info("skipped %s: %s", escape(name), reason)
+                level = logging.DEBUG if reason in self._reasons else logging.INFO
+                self._reasons.add(reason)
+                _logger.log(level, "skipped %s: %s", escape(name), escape(reason))
             case Retried(name, attempt, delay, error):
                 _logger.info(
                     "retry %s in %.1f s, attempt %d failed: %s",

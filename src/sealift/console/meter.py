@@ -16,6 +16,7 @@ ETA_SHARE = 1 / 8  # memory as a share of the time left
 ETA_AFTER = 3.0  # an estimate from less is a guess
 STALL_AFTER = 10.0
 SAMPLE_EVERY = 0.25
+PEAK_SECONDS = 1.0
 
 
 class _Average:
@@ -33,6 +34,24 @@ class _Average:
     @property
     def value(self) -> float:
         return self._sum / self._weight if self._weight else 0.0
+
+
+class Peak:
+    """The highest throughput of any second so far."""
+
+    def __init__(self, now: float) -> None:
+        self._since = now
+        self._moved = 0
+        self.rate = 0.0
+
+    def is_due(self, now: float) -> bool:
+        """Whether the next sample counts."""
+        return now - self._since >= PEAK_SECONDS
+
+    def sample(self, now: float, moved: int) -> None:
+        """`moved` bytes so far."""
+        self.rate = max(self.rate, (moved - self._moved) / (now - self._since))
+        self._since, self._moved = now, moved
 
 
 class Meter:

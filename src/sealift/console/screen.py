@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import ClassVar, Self
 
+from sealift.console.meter import Peak
 from sealift.console.summary import Outcome, Status
 from sealift.console.text import escape
 from sealift.errors import Interrupted, SealiftError
@@ -78,6 +79,7 @@ class Console(ABC):
         self._key_id = key_id
         self._clock = clock
         self._began = clock()
+        self._peak = Peak(self._began)
         self._lock = threading.Lock()
         self._pending: deque[Event] = deque()
         self._stop = threading.Event()
@@ -113,7 +115,7 @@ class Console(ABC):
         elapsed = self._clock() - self._began
         status = _status(error, self.tally)
         message = error.message if isinstance(error, SealiftError) else ""
-        outcome = Outcome(status, elapsed, self._heading, self._key_id, message)
+        outcome = Outcome(status, elapsed, self._heading, self._key_id, message, self._peak.rate)
         self._guard(lambda: self._close(outcome))
 
     def _is_drawing(self) -> bool:
@@ -121,7 +123,15 @@ class Console(ABC):
 
     def _work(self) -> None:
         while not self._stop.wait(self.INTERVAL):
+            self._note_peak()
             self._guard(lambda: self._draw(self._take()))
+
+    def _note_peak(self) -> None:
+        now = self._clock()
+        if self._peak.is_due(now):
+            with self._lock:
+                moved = self.tally.moved_size
+            self._peak.sample(now, moved)
 
     def _guard(self, action: Callable[[], None]) -> None:
         if self._gone:
@@ -164,6 +174,7 @@ class Console(ABC):
     def _open(self) -> None:
         """Start the clock and prepare the screen."""
         self._began = self._clock()
+        self._peak = Peak(self._began)
 
     @abstractmethod
     def _draw(self, events: list[Event]) -> None:

@@ -31,13 +31,17 @@ class Status(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended; `message` is the error that stopped it, if it has one for the user."""
+    """How a run ended; `message` is the error that stopped it, if it has one for the user.
+
+    `elapsed` in seconds, `peak` in bytes a second, 0 of a run too short for one.
+    """
 
     status: Status
     elapsed: float
     heading: str = ""
     key_id: str | None = None
     message: str = ""
+    peak: float = 0.0
 
 
 def is_empty(tally: Tally) -> bool:
@@ -101,8 +105,12 @@ def rows(tally: Tally, outcome: Outcome) -> list[tuple[str, str]]:
     if ended and outcome.elapsed > 0:
         if done:
             took += f", {rate(tally.done_size / outcome.elapsed)}"
+            if outcome.peak > 0:
+                took += f" (peak {rate(outcome.peak)})"
         took += f", {frequency(ended / outcome.elapsed)[:-2]} objects/s"
     table.append(("time", took))
+    if tally.request_count:
+        table.append(("requests", f"{tally.request_count:,}"))
     if tally.retry_count:
         table.append(("retries", f"{tally.retry_count:,}"))
     if done and not (tally.verifies and not tally.checked_count):

@@ -55,6 +55,7 @@ class Pool:
         self._busy: set[Connection] = set()
         self._watch: asyncio.TimerHandle | None = None
         self.connect_count = 0
+        self.request_count = 0
         # Seconds that the first answer took, on a connection that stood.
         self.answer_time: float | None = None
 
@@ -80,6 +81,7 @@ class Pool:
             if self._watch is None:
                 self._watch = asyncio.get_running_loop().call_later(CHECK_INTERVAL, self._check)
             began = self._clock()
+            self.request_count += 1
             try:
                 reply = await connection.exchange(method, head, body, room, counter)
                 if self.answer_time is None:

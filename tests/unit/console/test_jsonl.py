@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sealift.console import open_console
+from sealift.console.jsonl import record, summary_record
+from sealift.console.summary import Outcome, Status
 from sealift.errors import (
     Cause,
     CustomerKeyError,
@@ -15,6 +19,7 @@ from sealift.errors import (
     NetworkError,
     ObjectError,
     Obstacle,
+    VerifyError,
 )
 from sealift.events import (
     Failed,
@@ -24,9 +29,12 @@ from sealift.events import (
     Planned,
     RemovalPlanned,
     Removed,
+    Reported,
     Retried,
     Skipped,
     Started,
+    Tally,
+    Traffic,
     Unchanged,
     Would,
 )
@@ -57,6 +65,7 @@ def test_every_event(make_job: Callable[..., Job], capfd: pytest.CaptureFixture[
         console.emit(RemovalPlanned(2))
         console.emit(Removed("r\x1b"))
         console.emit(Noted("t"))
+        console.emit(Traffic(40))
     records = parsed(capfd)
     summary = records.pop()
     assert records == [
@@ -81,9 +90,42 @@ def test_every_event(make_job: Callable[..., Job], capfd: pytest.CaptureFixture[
         "key_id": "k", "planned_count": 2, "planned_size": 14, "plan_complete": False,
         "done_count": 2, "done_size": 14, "checked_count": 1, "failed_count": 2,
         "planned_removal_count": 2, "removed_count": 1, "unchanged_count": 3, "unchanged_size": 30,
-        "skipped": {"unchanged": 1}, "retry_count": 1, "keys": {}, "unsealed_count": 0,
+        "skipped": {"unchanged": 1}, "request_count": 40, "retry_count": 1, "peak_rate": 0,
+        "keys": {}, "unsealed_count": 0,
         "older_key_count": 0, "obstacles": {}, "missing_keys": {},
     }  # fmt: skip
+
+
+def documented() -> dict[str, set[str]]:
+    """The fields of each event in docs/json.md."""
+    text = (Path(__file__).parents[3] / "docs/json.md").read_text()
+    sections = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
+    return {
+        section.split()[0]: set(
+            re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`[^|]*)\|", section, re.MULTILINE)))
+        )
+        for section in sections
+    }
+
+
+def test_the_docs_have_every_event_and_field(make_job: Callable[..., Job]) -> None:
+    job, keyed = make_job("a", 1), make_job("b", 1)
+    keyed.key_id = "k"
+    locked = ObjectError("locked")
+    locked.obstacle = Obstacle.PLAIN
+    events = [
+        Finished(job, checked=True, note="n"), Finished(keyed, checked=True), Failed("a", locked),
+        Failed("a", VerifyError("b", ("other",))), Removed("a"), Skipped("a", "b"),
+        Would("upload", "a", "b", 1), Retried("a", 1, 0.1, NetworkError("x")), Noted("t"),
+        Reported({}),
+    ]  # fmt: skip
+    fields: dict[str, set[str]] = {}
+    for event in events:
+        made = record(event)
+        assert made is not None
+        fields.setdefault(made.pop("event"), set()).update(made)
+    summary = summary_record(Tally(), Outcome(Status.COMPLETE, 1.0))
+    assert fields | {summary.pop("event"): set(summary)} == documented()
 
 
 def test_summary_when_interrupted(capfd: pytest.CaptureFixture[str]) -> None:

@@ -128,6 +128,25 @@ def test_a_stall_of_everything_is_said(clock: Any) -> None:
     assert "no progress  for 0:45" in frame_of(console, clock, 80, 24)[1]
 
 
+def test_what_waits_for_the_server_to_end_it_is_not_idle(
+    clock: Any, make_job: Callable[..., Job]
+) -> None:
+    console = live(clock)
+    job = make_job("a", GiB)
+    console.emit(Planned(1, GiB))
+    console.emit(PlanComplete())
+    console.emit(Started(job))
+    frame_of(console, clock, 80, 24)
+    job.moved = GiB
+    clock.now += 1
+    frame_of(console, clock, 80, 24)
+    clock.now += 20
+    shown = frame_of(console, clock, 80, 24)
+    assert "finishing  for 0:20" in shown[1]
+    assert "1.0 GiB of 1.0 GiB (mean 48.8 MiB/s), 0 of 1 objects" in shown[2]
+    assert shown[-1].endswith("ending 0:20")
+
+
 @pytest.mark.parametrize("height", range(1, 12))
 @pytest.mark.parametrize("width", [10, 40, 80])
 def test_any_screen(width: int, height: int, clock: Any, make_job: Callable[..., Job]) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sealift.console.meter import Meter
+from sealift.console.meter import Meter, Peak
 
 
 def run(meter: Meter, start: float, seconds: int, moved: int, per_second: int) -> tuple[float, int]:
@@ -75,3 +75,16 @@ def test_stalled() -> None:
     assert meter.stalled(13.0) == 12
     meter.sample(14.0, 1001, 0)
     assert meter.stalled(14.0) == 0
+
+
+def test_the_peak_is_that_of_the_best_second() -> None:
+    peak, moved = Peak(100.0), 0
+    for tenth, speed in enumerate([10] * 20 + [50] * 12 + [5] * 30 + [-40] * 10, start=1):
+        moved += speed  # a failure takes back what it had moved
+        now = 100.0 + tenth / 10
+        if peak.is_due(now):
+            peak.sample(now, moved)
+    assert 450 <= peak.rate <= 500
+    short = Peak(0.0)
+    assert not short.is_due(0.9)
+    assert short.rate == 0

@@ -19,6 +19,7 @@ from sealift.events import (
     Retried,
     Skipped,
     Tally,
+    Traffic,
 )
 from sealift.model import Job, MiB
 
@@ -180,3 +181,15 @@ def test_many_keys_are_counted(make_job: Callable[..., Job]) -> None:
         tally.emit(Finished(job, checked=True))
     shown = lines(tally, Outcome(Status.COMPLETE, 0.0, "h", None))
     assert shown[-1] == "            and 5 more"
+
+
+def test_peak_and_requests_are_told_where_there_are_any(
+    make_job: Callable[..., Job],
+) -> None:
+    tally = Tally()
+    tally.emit(Planned(1, MiB))
+    tally.emit(Finished(make_job("a", MiB), checked=True))
+    tally.emit(Traffic(1234))
+    text = lines(tally, Outcome(Status.COMPLETE, 2.0, peak=2.0 * MiB))
+    assert "  time      2.0 s, 512.0 KiB/s (peak 2.0 MiB/s), 0.5 objects/s" in text
+    assert "  requests  1,234" in text
