@@ -9,7 +9,7 @@ COMPILE = pip compile --quiet --universal --python-version 3.11 --generate-hashe
 	--custom-compile-command "make lock"
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench soak lock
+.PHONY: help demo test check bench soak lock manual
 
 help:
 	@echo 'make demo    move a tree to an S3 server on this machine and back'
@@ -17,6 +17,7 @@ help:
 	@echo 'make check   lint, format, types, import contracts'
 	@echo 'make bench   race the peers on this machine (make bench ARGS=--quick for a glance)'
 	@echo 'make soak    move trees through faults and kills (make soak ARGS="--minutes 1 --seed 7")'
+	@echo 'make manual  write the manual page and the completions anew from the command line'
 	@echo 'make lock    choose the newest allowed versions anew, with hashes'
 
 demo: $(VENV)/.users
@@ -37,6 +38,9 @@ bench: $(VENV)/.developers
 
 soak: $(VENV)/.developers
 	$(BIN)/python -m tests.soak $(ARGS)
+
+manual: $(VENV)/.developers
+	$(BIN)/python -m tests.packaging.manual
 
 # A stamp is younger than what it was made from, or it is made again.
 $(VENV)/.users: requirements.lock pyproject.toml | $(BIN)/python

@@ -10,6 +10,7 @@ import sys
 
 def main() -> None:
     """Run the command line and exit."""
+    _refuse_windows()
     try:
         _run()
     except KeyboardInterrupt:  # before or after `run` knows what to do with it
@@ -29,6 +30,17 @@ def _run() -> None:
     from sealift.cli.start import run
 
     run()
+
+
+def _refuse_windows() -> None:
+    """Before anything is imported that is not there."""
+    if sys.platform == "win32":
+        print(
+            "sealift runs on Linux and macOS, not on Windows: install it in WSL "
+            "(https://learn.microsoft.com/windows/wsl/install) and run it there",
+            file=sys.stderr,
+        )
+        sys.exit(2)
 
 
 def _import_nothing_from_here() -> None:

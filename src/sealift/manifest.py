@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple, TextIO
 
 from sealift.checksums import crc64, decode, encode
+from sealift.durable import sync
 from sealift.errors import LocalFileError, UsageError
 from sealift.locks import is_locked_in_place
 from sealift.model import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, Location
@@ -70,7 +71,7 @@ class RecordFile:
         """Make it durable under its name. LocalFileError."""
         try:
             self._file.flush()
-            os.fsync(self._file.fileno())
+            sync(self._file.fileno())
             os.rename(self._temporary, self._path)
             self._file.close()
         except OSError as reason:

@@ -191,6 +191,8 @@ async def test_a_command_can_be_cancelled(site: Site) -> None:
 
 async def test_a_program_keeps_what_is_its_own(site: Site) -> None:
     def state() -> list[object]:
+        made = asyncio.new_event_loop()  # of the kind that is set
+        made.close()
         handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
         return [
             handlers,
@@ -200,7 +202,7 @@ async def test_a_program_keeps_what_is_its_own(site: Site) -> None:
             logging.getLogger().handlers[:],
             logging.getLogger("sealift").handlers[:],
             dict(os.environ),
-            asyncio.get_event_loop_policy(),
+            type(made),
         ]
 
     before = state()

@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import anyio
@@ -103,7 +104,7 @@ async def test_a_dry_run_makes_no_entry(site: Site, state_home: Path) -> None:
     here = make(site.directory / "tree", {"a": b"1"})
     store(site, {"a": b"1", "b": b"2"})
     await sync(site, here, uri("p"), delete=True, dry_run=True, method=Method.REBUILD)
-    with sqlite3.connect(state_home / "sealift" / FILE_NAME) as connection:
+    with closing(sqlite3.connect(state_home / "sealift" / FILE_NAME)) as connection, connection:
         assert connection.execute("SELECT count(*) FROM object").fetchone() == (0,)
 
 
@@ -161,7 +162,7 @@ async def test_a_locked_catalogue_is_noted_and_not_missed(site: Site, state_home
     here = make(site.directory / "tree", {"a": b"1"})
     await sync(site, here, uri("p"))
     file = state_home / "sealift" / FILE_NAME
-    with sqlite3.connect(file, isolation_level=None) as other:
+    with closing(sqlite3.connect(file, isolation_level=None)) as other, other:
         other.execute("BEGIN EXCLUSIVE")
         make(here, {"b": b"2"})
         record = await sync(site, here, uri("p"), delete=True)

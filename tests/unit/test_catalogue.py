@@ -9,6 +9,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,7 @@ def test_a_prefix_bounds_what_is_known(
 
 def test_a_prefix_is_looked_up_by_the_index(catalogue: Catalogue, path: str) -> None:
     catalogue.record(SCOPE, [known("a")])
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         rows = connection.execute(f"EXPLAIN QUERY PLAN {SELECT}", (SCOPE, b"a", b"b", 1)).fetchall()
     connection.close()
     plan = [row[3] for row in rows]
@@ -255,7 +256,7 @@ def test_a_file_that_is_no_database_is_set_aside(path: str) -> None:
 
 def test_another_program_s_database_is_set_aside(path: str) -> None:
     os.makedirs(os.path.dirname(path))
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("CREATE TABLE object (x)")
     connection.close()
     catalogue = Catalogue(path)
@@ -270,7 +271,7 @@ def test_a_newer_version_is_left_alone(path: str) -> None:
     catalogue = Catalogue(path)
     catalogue.record(SCOPE, [known("a")])
     catalogue.close()
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("PRAGMA user_version = 2")
     connection.close()
     before = Path(path).read_bytes()
@@ -358,7 +359,7 @@ def test_a_lock_that_is_held_for_long(
 ) -> None:
     monkeypatch.setattr(module, "BUSY_TIMEOUT", 0.05)
     catalogue.record(SCOPE, [known("a")])
-    with sqlite3.connect(path, isolation_level=None) as other:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other, other:
         other.execute("BEGIN IMMEDIATE")
         assert names(catalogue) == ["a"]  # readers do not wait
         with pytest.raises(CatalogueError, match="locked"):

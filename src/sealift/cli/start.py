@@ -15,8 +15,6 @@ _ACCOUNTS = ("--log-file", "--metrics-file")
 
 def run() -> None:
     """Run the command line in `sys.argv` and exit."""
-    if sys.platform == "win32":
-        sys.exit("sealift runs on Linux and macOS; on Windows use it in WSL")
     from sealift.cli.harden import keep_memory_private
     from sealift.descriptors import raise_limit
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from sealift.console.text import size
 from sealift.descriptors import worker_limit
 from sealift.doctor.findings import Check, Finding, failure, ok, skipped, warning
+from sealift.durable import sync
 from sealift.errors import SealiftError
 from sealift.files.disk import Disk
 from sealift.model import GiB
@@ -144,7 +145,7 @@ def _sync_span(directory: str) -> float:
         for _ in range(SYNC_COUNT):
             began = time.perf_counter()
             os.write(file.fileno(), _BLOCK)
-            os.fsync(file.fileno())
+            sync(file.fileno())
             spans.append(time.perf_counter() - began)
     return statistics.median(spans)
 

@@ -14,6 +14,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Collection, Iterator
 
+from sealift.durable import sync
 from sealift.errors import LocalFileError
 
 # Idle directory descriptors kept open at most.
@@ -62,7 +63,7 @@ def sync_directory(path: str) -> None:
     """Make the entries of a directory durable. OSError."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(fd)
+        sync(fd)
     finally:
         os.close(fd)
 
@@ -73,7 +74,7 @@ def _sync_new(component: str, parent: int) -> None:
     Else it would be there for the next file below it, which would be reported durable.
     """
     try:
-        os.fsync(parent)
+        sync(parent)
     except OSError:
         with contextlib.suppress(OSError):
             os.rmdir(component, dir_fd=parent)

@@ -17,6 +17,7 @@ import stat
 from collections.abc import Collection, Sequence
 
 from sealift.checksums import crc64
+from sealift.durable import sync
 from sealift.errors import LocalFileError
 from sealift.files.directories import (
     KEPT_DIRECTORY_COUNT,
@@ -235,7 +236,7 @@ class Target:
             try:
                 os.fchmod(file.fd, file.mode)
                 if self.durability is not Durability.NONE:
-                    os.fsync(file.fd)
+                    sync(file.fd)
             except OSError as reason:
                 failures[file] = reason
             else:
@@ -254,7 +255,7 @@ class Target:
             if self.durability is not Durability.DIR:
                 continue
             try:
-                os.fsync(directory.fd)
+                sync(directory.fd)
             except OSError as reason:
                 failures |= dict.fromkeys(named, reason)
         found: list[LocalFileError | None] = []
@@ -290,7 +291,7 @@ class Target:
             self._directories.prune(path, kept) for path in sorted(changed, key=len, reverse=True)
         }:
             with contextlib.suppress(OSError), self._directories.found(path) as fd:
-                os.fsync(fd)
+                sync(fd)
         return found
 
     def discard(self, file: TargetFile) -> None:

@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 
+from sealift.durable import sync
 from sealift.errors import CustomerKeyError
 from sealift.files.directories import sync_directory
 from sealift.keyring import HeldKey
@@ -207,7 +208,7 @@ def write_key_file(path: str, held: HeldKey) -> None:
             with open(fd, "w", encoding="ascii") as file:
                 file.write(key_text(held))
                 file.flush()
-                os.fsync(fd)
+                sync(fd)
             sync_directory(directory)
         except BaseException:
             with suppress(OSError):

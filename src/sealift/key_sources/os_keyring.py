@@ -11,6 +11,7 @@ import os
 from contextlib import suppress
 from types import ModuleType
 
+from sealift.durable import sync
 from sealift.errors import CustomerKeyError
 from sealift.files.directories import sync_directory
 from sealift.key_sources.files import key_text, keys_in, make_key_directory
@@ -108,7 +109,7 @@ def _write_index(key_ids: list[str]) -> None:
         with open(beside, "w", encoding="ascii") as file:
             file.writelines(f"{key_id}\n" for key_id in key_ids)
             file.flush()
-            os.fsync(file.fileno())
+            sync(file.fileno())
         os.replace(beside, path)
         sync_directory(directory)
     except OSError as reason:

@@ -1,0 +1,1 @@
+complete --command sealift --no-files --arguments "(env _SEALIFT_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) sealift)" --condition "env _SEALIFT_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) sealift"
