@@ -17,7 +17,7 @@ help:
 	@echo 'make check   lint, format, types, import contracts'
 	@echo 'make bench   race the peers on this machine (make bench ARGS=--quick for a glance)'
 	@echo 'make soak    move trees through faults and kills (make soak ARGS="--minutes 1 --seed 7")'
-	@echo 'make manual  write the manual page and the completions anew from the command line'
+	@echo 'make manual  write the manual page, completions and docs/commands.md anew from the command line'
 	@echo 'make lock    choose the newest allowed versions anew, with hashes'
 
 demo: $(VENV)/.users
@@ -41,6 +41,7 @@ soak: $(VENV)/.developers
 
 manual: $(VENV)/.developers
 	$(BIN)/python -m tests.packaging.manual
+	$(BIN)/python -m tests.docs.reference
 
 # A stamp is younger than what it was made from, or it is made again.
 $(VENV)/.users: requirements.lock pyproject.toml | $(BIN)/python

@@ -23,7 +23,7 @@ _TYPERS = frozenset({"help", "install_completion", "show_completion"})
 _OPENING = """\
 # Commands
 
-Made from the command line by `python -m tests.docs.reference`; a test compares the two.
+Made from the command line by `make manual`; a test compares the two.
 
 Options of every command go before or after the command's name. Flags go before the environment, the
 environment before `.env`, and then comes the AWS configuration as boto3 reads it.

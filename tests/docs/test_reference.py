@@ -4,4 +4,4 @@ from tests.docs.reference import FILE, page
 
 
 def test_the_file_is_what_the_command_line_says() -> None:
-    assert FILE.read_text() == page(), "run: python -m tests.docs.reference"
+    assert FILE.read_text() == page(), "run: make manual"
