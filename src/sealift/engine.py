@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -188,10 +188,13 @@ class Engine(Runs):
         destination: Side,
         options: SyncOptions | None = None,
         tree: TreeOptions = WHOLE_TREE,
+        *,
+        guard: AbstractAsyncContextManager[None] | None = None,
     ) -> None:
         """Move what differs from one side to the other; both name the contents of trees.
 
         With `options.delete` what only the destination has is removed at the end, if all went well.
+        `guard` is entered when the arguments were found to be right, and left at the end.
         """
         from sealift.sameness import Sameness
         from sealift.sync import Sync, SyncOptions  # here, as what only some commands need
@@ -222,14 +225,15 @@ class Engine(Runs):
             self._keyring,
             Sameness(self._remote, self._disk, self._memory, self._keyring),
         )
-        if up:
-            await sync.run(partial(sync.up, source, Location.parse(destination)))
-        elif direction is Direction.DOWN:
-            await sync.run(partial(sync.down, Location.parse(source), destination))
-        else:
-            begin, prefix = Location.parse(source), Location.parse(destination)
-            remote, side, unlocker = await self._across().sides(begin, prefix)
-            await sync.run(partial(sync.across, begin, remote, side, unlocker, prefix))
+        async with guard or nullcontext():
+            if up:
+                await sync.run(partial(sync.up, source, Location.parse(destination)))
+            elif direction is Direction.DOWN:
+                await sync.run(partial(sync.down, Location.parse(source), destination))
+            else:
+                begin, prefix = Location.parse(source), Location.parse(destination)
+                remote, side, unlocker = await self._across().sides(begin, prefix)
+                await sync.run(partial(sync.across, begin, remote, side, unlocker, prefix))
 
     @reported
     async def rekey(
@@ -344,8 +348,6 @@ class Engine(Runs):
         """The policy of attempts."""
         return self._session.retrier
 
-    # Up, down and across
-
     def _uploads(self) -> Uploads:
         return Uploads(self._planner, self._runner, self._disk, self._keyring)
 
@@ -380,8 +382,6 @@ class Engine(Runs):
         direction = direction_of(source, destination)
         self._options.check_direction(direction)
         return direction
-
-    # All of them
 
     async def _remove(self, bucket: str, pages: Pages, count: int | None = None) -> None:
         await self._runner.remove(self._planner.removals(pages, count), bucket)

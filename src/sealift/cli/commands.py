@@ -158,15 +158,14 @@ def sync(
         source = source_options(side, shared, settings, across=_is_across(src, dst))
 
     async def command(engine: Engine) -> None:
-        if options.dry_run:
-            await engine.sync(src, dst, options, tree.options())
-            return
-        from sealift.cli.alone import alone
+        guard = None
+        if not options.dry_run:
+            from sealift.cli.alone import alone
 
-        async with alone(
-            engine, src, dst, source_endpoint=side.source_endpoint_url, wait=lock_wait
-        ):
-            await engine.sync(src, dst, options, tree.options())
+            guard = alone(
+                engine, src, dst, source_endpoint=side.source_endpoint_url, wait=lock_wait
+            )
+        await engine.sync(src, dst, options, tree.options(), guard=guard)
 
     doing = "sync, dry run," if options.dry_run else "sync"
     execute(

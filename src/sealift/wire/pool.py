@@ -219,6 +219,7 @@ class _ConnectReply(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         if not self.status.done():
             self.status.set_exception(ConnectionResetError(0, "the proxy closed the connection"))
+            self.status.exception()  # who was cancelled meanwhile does not ask
 
 
 async def _tunnel(address: str, proxy: Proxy, server: Server) -> asyncio.Transport:
