@@ -9,7 +9,7 @@ COMPILE = pip compile --quiet --universal --python-version 3.11 --generate-hashe
 	--custom-compile-command "make lock"
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench soak lock manual
+.PHONY: help demo test check bench soak lock manual docs
 
 help:
 	@echo 'make demo    move a tree to an S3 server on this machine and back'
@@ -18,6 +18,7 @@ help:
 	@echo 'make bench   race the peers on this machine (make bench ARGS=--quick for a glance)'
 	@echo 'make soak    move trees through faults and kills (make soak ARGS="--minutes 1 --seed 7")'
 	@echo 'make manual  write the manual page, completions and docs/commands.md anew from the command line'
+	@echo 'make docs    build the site in docs/_build'
 	@echo 'make lock    choose the newest allowed versions anew, with hashes'
 
 demo: $(VENV)/.users
@@ -42,6 +43,9 @@ soak: $(VENV)/.developers
 manual: $(VENV)/.developers
 	$(BIN)/python -m tests.packaging.manual
 	$(BIN)/python -m tests.docs.reference
+
+docs: $(VENV)/.developers
+	$(BIN)/python -m sphinx -W -q -b dirhtml docs docs/_build
 
 # A stamp is younger than what it was made from, or it is made again.
 $(VENV)/.users: requirements.lock pyproject.toml | $(BIN)/python
