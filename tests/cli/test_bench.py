@@ -144,6 +144,16 @@ def test_nothing_is_started(
     assert named in ended.stderr
 
 
+def test_where_settings_cannot_be_saved_nothing_is_started(
+    run: Run, silent_endpoint: socket.socket
+) -> None:
+    Path("sealift.toml").symlink_to("gone/sealift.toml")
+    ended = run("bench", URI, "--save")
+    assert ended.status == 2
+    assert "sealift.toml" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
 def test_the_library_that_is_missing_is_named_at_once(
     run: Run, silent_endpoint: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,6 +194,18 @@ def test_an_earlier_run_is_compared(run: Run, server: FaultServer) -> None:
     assert "measure twice" in ended.stdout
     ended = run("bench", URI, *TINY, "--compare", "old.json", "--json", "--seconds", "0.2")
     assert len([one for one in records(ended) if one["event"] == "change"]) == 4
+
+
+def test_an_earlier_run_cannot_command_the_terminal(run: Run, server: FaultServer) -> None:
+    server.store("here/x", b"")
+    assert run("bench", URI, *TINY, "--save-json", "old.json").status == 0
+    first, *rest = Path("old.json").read_text().splitlines()
+    record = json.loads(first) | {"date": "\x1b]0;mine\x07", "python": "\x1b[2J"}
+    Path("old.json").write_text("\n".join([json.dumps(record), *rest]))
+    ended = run("bench", URI, *TINY, "--compare", "old.json")
+    assert ended.status == 0
+    assert "\\x1b]0;mine" in ended.stdout
+    assert "\x1b" not in ended.stdout
 
 
 def test_the_key_is_shown_nowhere(run: Run, server: FaultServer) -> None:

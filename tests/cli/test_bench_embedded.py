@@ -41,8 +41,9 @@ def test_it_brings_its_own_server_and_leaves_nothing(tmp_path: Path) -> None:
     assert processes_of(tmp_path) == []
 
 
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("runs", [False, True])
-def test_sigterm_leaves_nothing(tmp_path: Path, runs: bool) -> None:
+def test_a_signal_leaves_nothing(tmp_path: Path, runs: bool, stop: signal.Signals) -> None:
     """While the server is started, and once it is being measured."""
     with subprocess.Popen(
         COMMAND, cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.PIPE
@@ -51,7 +52,7 @@ def test_sigterm_leaves_nothing(tmp_path: Path, runs: bool) -> None:
         assert b"MiniStack" in child.stdout.readline()
         if runs:
             assert b"endpoint" in child.stdout.readline()
-        child.send_signal(signal.SIGTERM)
+        child.send_signal(stop)
         assert child.wait(60) == 130
     assert list(tmp_path.iterdir()) == []
     assert processes_of(tmp_path) == []

@@ -27,6 +27,7 @@ steps of the span.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -146,11 +147,10 @@ def read_run(lines: Iterable[str], source: str) -> Run:
                             f"{source} is of version {record['version']}, and not {VERSION}",
                             hint="measure anew with this sealift",
                         )
-                    fields = Setting.__dataclass_fields__
-                    setting = Setting(**{name: record[name] for name in fields})
+                    setting = _setting(record)
                 case "cell":
                     results.append(_result(record))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
         setting = None
     if setting is None:
         raise UsageError(
@@ -159,24 +159,45 @@ def read_run(lines: Iterable[str], source: str) -> Run:
     return Run(setting, tuple(results))
 
 
+def _setting(record: Mapping[str, Any]) -> Setting:
+    values = {name: record[name] for name in Setting.__dataclass_fields__}
+    for name in ("sealift", "endpoint", "bucket", "date", "python", "system"):
+        if not isinstance(values[name], str):
+            raise TypeError(name)
+    return Setting(**values)
+
+
 def _result(record: Mapping[str, Any]) -> Result:
     size = int(record["bytes"])
+    part_size, concurrency = record["part_size"], record["concurrency"]
     return Result(
-        cell=Cell(Way(record["way"]), record["size"], record["part_size"], record["concurrency"]),
-        reached=record["reached"],
-        seconds=float(record["seconds"]),
+        cell=Cell(
+            Way(record["way"]),
+            int(record["size"]),
+            None if part_size is None else int(part_size),
+            None if concurrency is None else int(concurrency),
+        ),
+        reached=int(record["reached"]),
+        seconds=_finite(record["seconds"]),
         size=size,
-        object_count=record["object_count"],
-        request_count=record["request_count"],
+        object_count=int(record["object_count"]),
+        request_count=int(record["request_count"]),
         first_byte=_times(record["first_byte"]),
         request=_times(record["request"]),
-        cpu_seconds=(record["cpu_seconds_per_gib"] or 0.0) * size / 2**30,
-        retry_count=record["retry_count"],
-        throttle_count=record["throttle_count"],
-        failed_count=record["failed_count"],
-        error=record["error"],
-        rates=tuple(record["rates"]),
+        cpu_seconds=_finite(record["cpu_seconds_per_gib"] or 0.0) * size / 2**30,
+        retry_count=int(record["retry_count"]),
+        throttle_count=int(record["throttle_count"]),
+        failed_count=int(record["failed_count"]),
+        error=str(record["error"]),
+        rates=tuple(_finite(rate) for rate in record["rates"]),
     )
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(value)
+    return number
 
 
 def _times_record(found: Quantiles) -> dict[str, Any]:
@@ -189,4 +210,4 @@ def _times_record(found: Quantiles) -> dict[str, Any]:
 
 
 def _times(record: Mapping[str, Any]) -> Quantiles:
-    return tuple((float(q), float(value)) for q, value in record["quantiles"])
+    return tuple((_finite(q), _finite(value)) for q, value in record["quantiles"])

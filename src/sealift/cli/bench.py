@@ -11,7 +11,6 @@ import json
 import os
 import platform
 import shutil
-import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,7 +36,8 @@ from sealift.cli.exits import EXIT_FAILED
 from sealift.cli.measuring import Measuring
 from sealift.cli.running import collect_seldom, fail, printing, run_loop, usage_checked
 from sealift.cli.shared import Shared
-from sealift.config import Transfer
+from sealift.config import FILE_NAME, Transfer
+from sealift.console.text import escape
 from sealift.embedded import ministack
 from sealift.errors import SealiftError, UsageError
 from sealift.files.whole import check_writable, write_whole
@@ -52,12 +52,13 @@ _INTERRUPTED = "what it had stored was removed"
 
 def run_bench(shared: Shared, uri: str | None, measuring: Measuring) -> NoReturn:
     """Measure and exit: 0 when everything moved, 1 when requests failed for good."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up, as after Ctrl-C
     with usage_checked(shared) as settings:
         root = _root(uri, settings)
         plan = measuring.plan(shared, embedded=root is None)
         old = None if measuring.compare is None else _read(measuring.compare)
-        for path in (measuring.report, measuring.save_json):
+        config_path = shared.config or settings.keys.config.source
+        saved = (config_path or FILE_NAME) if measuring.save else None
+        for path in (measuring.report, measuring.save_json, saved):
             if path is not None:
                 check_writable(path)
         if measuring.report is not None:
@@ -72,7 +73,7 @@ def run_bench(shared: Shared, uri: str | None, measuring: Measuring) -> NoReturn
             bench = _Bench(plan, options, where, embedded=root is None, display=display)
             with display:
                 run_loop(bench.run, hint=_INTERRUPTED)
-            bench.conclude(measuring, old, shared.config or settings.keys.config.source)
+            bench.conclude(measuring, old, config_path)
     except SealiftError as error:
         fail(error)
     raise SystemExit(EXIT_FAILED if any(each.failed_count for each in bench.results) else 0)
@@ -205,8 +206,8 @@ def _place(
 
 
 def _comparison(old: Run, setting: Setting, found: list[Change], path: str) -> list[str]:
-    lines = [f"compared with {path} of {old.setting.date}:"]
-    lines += [f"  differs: {text}" for text in differences(old.setting, setting)]
+    lines = [escape(f"compared with {path} of {old.setting.date}:")]
+    lines += [f"  differs: {escape(text)}" for text in differences(old.setting, setting)]
     lines += [f"  {change_line(each)}" for each in found]
     return [*lines, f"  {NOTE}"] if found else [*lines, "  the two runs have no cell in common"]
 

@@ -63,3 +63,37 @@ def test_a_run_of_another_version(setting: Setting) -> None:
     later = setting_record(setting) | {"version": VERSION + 1}
     with pytest.raises(UsageError, match=f"version {VERSION + 1}, and not {VERSION}"):
         read_run([json.dumps(later)], "old.json")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("size", [1]),
+        ("bytes", float("inf")),
+        ("bytes", float("nan")),
+        ("seconds", float("nan")),
+        ("rates", ["fast"]),
+        ("rates", [float("inf")]),
+        ("request", {"quantiles": [[0.5, float("nan")]]}),
+        ("cpu_seconds_per_gib", "much"),
+        ("part_size", {}),
+    ],
+)
+def test_a_cell_that_is_damaged(
+    setting: Setting, result: Callable[..., Result], field: str, value: object
+) -> None:
+    lines = lines_of(setting)
+    lines.append(json.dumps(result_record(result()) | {field: value}))
+    with pytest.raises(UsageError, match=r"old\.json is not what sealift bench wrote"):
+        read_run(lines, "old.json")
+
+
+def test_nesting_without_end_is_no_run() -> None:
+    with pytest.raises(UsageError, match="is not what sealift bench wrote"):
+        read_run(["[" * 200_000], "old.json")
+
+
+def test_words_of_a_setting_are_words(setting: Setting) -> None:
+    record = setting_record(setting) | {"date": 3}
+    with pytest.raises(UsageError, match="is not what sealift bench wrote"):
+        read_run([json.dumps(record)], "old.json")
