@@ -33,6 +33,7 @@ from __future__ import annotations
 import enum
 import errno
 import os
+from typing import ClassVar
 
 
 class Cause(enum.Enum):
@@ -82,13 +83,16 @@ class Denial(enum.Enum):
 class SealiftError(Exception):
     """Root of the tree.
 
-    `hint` says what to do next, as one sentence without a full stop, or is empty.
+    `hint` says what to do next, as one sentence without a full stop, or is empty; without one of
+    its own an error has the `advice` of its class.
     """
+
+    advice: ClassVar[str] = ""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint or self.advice
 
     def __str__(self) -> str:
         return f"{self.message}; {self.hint}" if self.hint else self.message
@@ -187,6 +191,7 @@ class NetworkError(ObjectError):
     are in the caller's buffer and belong to the version asked for.
     """
 
+    advice = "check the network, then run the same command again"
     cause = Cause.RESET
     received: int = 0
 
@@ -194,12 +199,14 @@ class NetworkError(ObjectError):
 class ProtocolError(NetworkError):
     """The peer's bytes are not HTTP/1.x as RFC 9112 defines it."""
 
+    advice = "check that the endpoint is an S3 server, and what stands before it"
     cause = Cause.GARBLED
 
 
 class IntegrityError(ObjectError):
     """What arrived is not what was sent or promised."""
 
+    advice = "run the same command again; if it stays so, ask whoever runs the server"
     cause = Cause.BAD_DIGEST
 
 
@@ -211,6 +218,7 @@ class NotSealedError(IntegrityError):
     `stays` says that they are all there is, in the place of their own source.
     """
 
+    advice = "use a server that does what was asked for"
     cause = Cause.PERMANENT
     version_id: str | None = None
     stored: str = "UNENCRYPTED"
@@ -220,13 +228,19 @@ class NotSealedError(IntegrityError):
 class ObjectChangedError(ObjectError):
     """The object was replaced while it was being read: begin anew, on the new version."""
 
+    advice = "run the same command again"
+
 
 class SourceChangedError(ObjectError):
     """The local file was changed while it was being sent: begin anew, once."""
 
+    advice = "run the same command again"
+
 
 class UploadGoneError(ObjectError):
     """The server has forgotten an upload before it was complete: begin anew, once."""
+
+    advice = "run the same command again"
 
 
 class OvertakenError(ObjectError):
@@ -235,6 +249,8 @@ class OvertakenError(ObjectError):
 
 class UnsafeNameError(ObjectError):
     """A name that would leave the target directory, or that no server can hold."""
+
+    advice = "rename it, or leave it out by --exclude"
 
 
 class VerifyError(ObjectError):

@@ -223,7 +223,8 @@ async def test_case_14_a_power_cut_at_any_step_leaves_whole_files(
 
     def cut_before(call: Callable[..., None]) -> Callable[..., None]:
         def cut_and_call(*arguments: Any, **options: Any) -> None:
-            cuts.append((disk.cut(), site.record.finished))
+            done = site.record.finished  # before the cut: the run goes on while that is made
+            cuts.append((disk.cut(), done))
             call(*arguments, **options)
 
         return cut_and_call

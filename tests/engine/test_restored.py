@@ -162,7 +162,8 @@ async def test_a_range_whose_reply_does_not_end_is_there_all_the_same(
 
     assert stored.record.finished == {"p/x"}
     assert stored.out.read_bytes() == LARGE
-    assert len(stored.server.seen("GetObject")) == 3
+    ranges = [asked.headers.get("range") for asked in stored.server.seen("GetObject")]
+    assert len(set(ranges)) == len(ranges) >= 3  # what a reset cut off is asked for, and no more
 
 
 @pytest.mark.parametrize("root", ["tree", ".", "tree/d", "other"])

@@ -128,7 +128,7 @@ def test_quiet_tells_failures_only(capsys: pytest.CaptureFixture[str]) -> None:
     with open_console(quiet=True, json=False, progress=True, heading="x") as console:
         console.emit(Noted("t"))
         console.emit(Failed("n", NetworkError("lost")))
-    assert capsys.readouterr() == ("", "FAILED n: lost\n")
+    assert capsys.readouterr() == ("", f"FAILED n: lost; {NetworkError.advice}\n")
 
 
 def test_a_closed_terminal_does_not_end_the_run(clock: Any) -> None:
