@@ -224,7 +224,18 @@ def test_a_second_signal_ends_at_once_with_an_account(server: FaultServer) -> No
 
 
 # Python's own start comes before; there a signal is not ours to answer.
-READY = "import sys; from sealift.__main__ import main; print(flush=True); main()"
+READY = """
+import sys
+from sealift.__main__ import main
+
+is_ours = False
+try:
+    print(flush=True)
+    is_ours = True
+    main()
+except KeyboardInterrupt:
+    sys.exit(7 if is_ours else 130)
+"""
 
 
 def test_signals_at_any_moment_end_with_0_or_130(server: FaultServer) -> None:
