@@ -13,6 +13,7 @@ import pytest
 from tests.cli.conftest import RAW_KEY, Ended
 from tests.faults import FaultServer, Match, Status
 
+from sealift.errors import UsageError
 from sealift.keys import CustomerKey
 
 TINY = ("--sizes", "2KiB", "--concurrencies", "2", "--seconds", "0.1")
@@ -222,3 +223,25 @@ def test_the_key_is_shown_nowhere(run: Run, server: FaultServer) -> None:
     ):
         assert secret not in text
         assert customer_key.md5 not in text
+
+
+def test_a_guess_is_not_saved(
+    run: Run, server: FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sealift.bench.advice.MOST_TOLERANCE", 0.0)
+    ended = run("bench", URI, *TINY, "--save")
+    assert ended.status == 0
+    assert "this is a guess" in ended.stdout
+    assert "a guess is not saved" in ended.stdout
+    assert not Path("sealift.toml").exists()
+
+
+def test_settings_are_saved_even_if_the_report_cannot_be(
+    run: Run, server: FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def page(*_: object) -> str:
+        raise UsageError("cannot write r.html: No space left on device")
+
+    monkeypatch.setattr("sealift.bench.page.page", page)
+    assert run("bench", URI, *TINY, "--save", "--report", "r.html").status == 2
+    assert Path("sealift.toml").exists()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sealift.bench.advice import Advice, Curve, knee
+from sealift.bench.advice import Advice, Curve
 from sealift.bench.cells import ADAPTIVE, Way, short_size
 from sealift.bench.results import Result
 from sealift.bench.samples import Quantiles
@@ -39,7 +39,7 @@ def plots(results: Sequence[Result], advice: Advice | None) -> list[tuple[int, l
         for size in sizes:
             ours = [result for result in results if result.cell.size == size]
             shown = typical(ours, advice)
-            pictures = [_throughput(ours)]
+            pictures = [_throughput(ours, advice)]
             if any(result.request for result in shown):
                 pictures.append(_times(shown))
             if any(any(result.rates) for result in shown):
@@ -64,7 +64,7 @@ def typical(results: Sequence[Result], advice: Advice | None) -> list[Result]:
     return [min(ours, key=distance) for ours in ways if ours]
 
 
-def _throughput(results: Sequence[Result]) -> Plot:
+def _throughput(results: Sequence[Result], advice: Advice | None) -> Plot:
     size = results[0].cell.size
     numbers = sorted({n for each in results if (n := each.cell.concurrency) is not None})
     places: dict[int | None, float] = {number: at for at, number in enumerate(numbers)}
@@ -94,7 +94,7 @@ def _throughput(results: Sequence[Result]) -> Plot:
                     places[None], rates[None] / 1e6, marker="D", markersize=6, color=_WAY[way],
                     fillstyle="full" if index == 0 else "none", linestyle="none",
                 )  # fmt: skip
-            found = knee(rates)
+            found = None if advice is None else advice.knees.get(Curve(way, size, part_size))
             if found is not None:
                 axes.plot(
                     places[found.concurrency], found.rate / 1e6, marker="o", markersize=10,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sealift.bench.advice import Advice, Curve, Knee, words
+from sealift.bench.advice import TOLERANCE, Advice, Curve, Knee, words
 from sealift.bench.cells import ADAPTIVE, Cell, short_size
 from sealift.bench.changes import Change
 from sealift.bench.results import Result
@@ -13,6 +13,10 @@ from sealift.bench.samples import Quantiles, quantile
 from sealift.console.text import escape
 
 UNKNOWN = "-"
+NOISY = (
+    "this is a guess: the throughput varied so much that {} between two numbers may be chance; "
+    "measure longer (--seconds), and when nothing else runs"
+)
 
 
 class Column(NamedTuple):
@@ -114,6 +118,13 @@ def advice_lines(advice: Advice | None) -> list[str]:
         else:
             reached.append(f"without -j {alone}")
     lines.append(f"  {'; '.join(reached)}")
+    if advice.is_guess:
+        lines.append(f"  {NOISY.format(share(advice.tolerance))}")
+    elif advice.tolerance > TOLERANCE:
+        lines.append(
+            f"  what differs by less than {share(advice.tolerance)} counts as equal: the "
+            "throughput varied as much"
+        )
     lines += [f"  {knee_line(curve, found)}" for curve, found in advice.knees.items()]
     return lines
 

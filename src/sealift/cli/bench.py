@@ -151,14 +151,17 @@ class _Bench:
         if measuring.save_json is not None:
             lines = [json.dumps(record) + "\n" for record in display.records]
             write_whole(measuring.save_json, "".join(lines))
+        if measuring.save and advice is not None:
+            if advice.is_guess:
+                display.say(["a guess is not saved"])
+            else:
+                path = save_transfer(Transfer(advice.concurrency, advice.part_size), config_path)
+                display.say([f"saved to {path}"])
         if measuring.report is not None:
             from sealift.bench.page import page
 
             write_whole(measuring.report, page(setting, self.results, advice, found))
             display.say([f"report: {measuring.report}"])
-        if measuring.save and advice is not None:
-            path = save_transfer(Transfer(advice.concurrency, advice.part_size), config_path)
-            display.say([f"saved to {path}"])
 
 
 def _root(uri: str | None, settings: Settings) -> Location | None:

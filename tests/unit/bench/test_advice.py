@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping
 
 import pytest
 
-from sealift.bench.advice import Curve, Knee, advise, knee, record, words
+from sealift.bench.advice import (
+    MOST_TOLERANCE,
+    TOLERANCE,
+    Curve,
+    Knee,
+    advise,
+    knee,
+    record,
+    tolerance_of,
+    words,
+)
 from sealift.bench.cells import Way
 from sealift.bench.results import Result
 from sealift.bench.words import advice_lines
@@ -34,7 +45,7 @@ def test_the_knee_is_the_fewest_that_come_near_the_best(
     got = knee(rates)
     assert got is not None
     assert got.concurrency == found
-    assert got == Knee(found, rates[found], max(rates.values()), None)
+    assert got == Knee(found, rates[found], max(rates.values()), None, TOLERANCE)
 
 
 @pytest.mark.parametrize("rates", [{}, {1: 0.0, 4: 0.0}, {None: 100.0}])
@@ -43,12 +54,12 @@ def test_no_knee_where_nothing_moved(rates: Mapping[int | None, float]) -> None:
 
 
 def test_what_is_found_by_measuring_does_not_move_the_knee() -> None:
-    assert knee({1: 50, 4: 100, None: 400}) == Knee(4, 100, 100, 400)
+    assert knee({1: 50, 4: 100, None: 400}) == Knee(4, 100, 100, 400, TOLERANCE)
 
 
 def curves(make: Make, table: Mapping[Curve, Mapping[int | None, float]]) -> list[Result]:
     return [
-        make(*curve, concurrency=number, rate=rate * 1e6)
+        make(*curve, concurrency=number, rate=rate * 1e6, rates=(rate * 1e6,) * 4)
         for curve, rates in table.items()
         for number, rate in rates.items()
     ]
@@ -110,3 +121,48 @@ def test_nothing_moved(result: Make) -> None:
     assert advise([]) is None
     assert advise([result(rate=0.0)]) is None
     assert "nothing" in advice_lines(None)[0]
+
+
+def noisy(make: Make, rng: random.Random, noise: float) -> list[Result]:
+    """A curve that is flat from 16 on; each of its cells is off by `noise` (standard error)."""
+    cells = []
+    for number in (1, 2, 4, 8, 16, 32, 64, 128, 256):
+        rate = 1e8 * min(number, 16) / 16
+        steps = [rate * (1 + rng.gauss(0, noise * 20**0.5)) for _ in range(20)]
+        cells.append(make(concurrency=number, rate=sum(steps) / 20, rates=tuple(steps)))
+    return cells
+
+
+@pytest.mark.parametrize("noise", [0.01, 0.03, 0.05, 0.08])
+def test_chance_does_not_ask_for_more_requests(result: Make, noise: float) -> None:
+    rng = random.Random(7)
+    found = [advise(noisy(result, rng, noise)) for _ in range(200)]
+    right = sum(each is not None and each.concurrency == 16 for each in found)
+    assert right >= 185  # with 5 % for all of them: 100 at a noise of 0.08
+
+
+def test_more_noise_than_that_makes_it_a_guess(result: Make) -> None:
+    advice = advise(noisy(result, random.Random(7), 0.15))
+    assert advice is not None
+    assert advice.is_guess
+    assert advice.tolerance > MOST_TOLERANCE
+    assert any("guess" in line for line in advice_lines(advice))
+    assert record(advice)["is_guess"] is True
+
+
+def test_a_steady_curve_is_told_apart_by_5_percent(result: Make) -> None:
+    steady = [result(concurrency=n, rate=1e6 * n, rates=(1e6 * n,) * 20) for n in (1, 2)]
+    assert tolerance_of(steady) == TOLERANCE
+    advice = advise(steady)
+    assert advice is not None
+    assert not advice.is_guess
+    assert not any("counts as equal" in line for line in advice_lines(advice))
+
+
+def test_what_had_failures_is_not_recommended(result: Make) -> None:
+    good = result(concurrency=16, rate=1e6)
+    bad = result(concurrency=256, rate=9e6, failed_count=1, error="SlowDown")
+    advice = advise([good, bad])
+    assert advice is not None
+    assert advice.concurrency == 16
+    assert advise([bad]) is None
