@@ -30,7 +30,7 @@ def test_a_skip(tmp_path: Path, ci: str, status: int, said: str) -> None:
     path.write_text(SKIPPED)
     ended = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-c", "pyproject.toml", str(path)],
-        cwd=ROOT, env={**os.environ, "CI": ci}, capture_output=True, text=True, timeout=60,
+        cwd=ROOT, env={**os.environ, "CI": ci}, capture_output=True, text=True, timeout=240,
         check=False,
     )  # fmt: skip
     assert said in ended.stdout, ended.stdout + ended.stderr
