@@ -8,11 +8,13 @@ in flight differs a hundredfold and cannot be known before. So it is measured, s
 | the allowed requests were not all in use | nothing is learned                                |
 | the rate grew by a tenth or more         | grow: double, after the first plateau a quarter   |
 | it grew nearly as the limit did          | grow fourfold: only the answers' delay counts     |
+| it grew by more than the limit did       | grow: the step before was no fair measure         |
 | it did not                               | plateau: take the last growth back, rest, go on   |
 | 503 or 429                               | halve at once, rest                               |
 
 A step is long enough to be measured: 0.15 s, and two requests a worker. It begins when those who
-were added last have had the time to connect.
+were added last have had the time to connect; the first one after two requests a worker, for a slow
+start would make all that follows look like a gain.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ MAX_START = 128
 COMMON_RATE = 4_000
 MIN_GAIN = 1.1
 STEEP_GAIN = 1.6
+# By how much more than the limit did a rate grows that was measured well.
+FAIR_GAIN = 1.1
 # Seconds without growth after a plateau, and after the server asked to slow down.
 PLATEAU_REST = 5.0
 THROTTLE_REST = 3.0
@@ -52,12 +56,17 @@ class Pace:
         self._smaller = self.limit
         self._rate: float | None = None
         self._count = 0
+        self._left_to_warm = STEP_ROUNDS * self.limit
         self._since = now + SETTLE_TIME
         self._rest_until = now
         self._throttled_at = now - THROTTLE_REST
 
     def done(self, now: float, *, saturated: bool) -> None:
         """A request is done; `saturated` says that work waits although all allowed ones run."""
+        if self._left_to_warm:
+            self._left_to_warm -= 1
+            self._since = max(self._since, now)
+            return
         if now < self._since:
             return
         self._count += 1
@@ -70,7 +79,8 @@ class Pace:
         if self._rate is None:
             return
         if before is None or rate > before * MIN_GAIN:
-            is_steep = before is not None and rate > before * STEEP_GAIN
+            fair = self.limit / self._smaller * FAIR_GAIN
+            is_steep = before is not None and before * STEEP_GAIN < rate < before * fair
             self._grow(self._factor**2 if is_steep else self._factor)
             self._since = now + SETTLE_TIME
         else:

@@ -41,6 +41,17 @@ def test_stays_low_when_more_brings_nothing() -> None:
     assert run.pace.limit <= 20
 
 
+@pytest.mark.parametrize(("slow_count", "slow_rate"), [(20, 100), (60, 300), (120, 400)])
+def test_a_slow_start_is_no_reason_to_grow(slow_count: int, slow_rate: float) -> None:
+    """Connections are made, and the first objects wait for what the server's answers tell."""
+    run = Run(Pace(256, 0.0), delay=0.0005, capacity=slow_rate)
+    run.go(slow_count / slow_rate)
+    run.capacity = 3000
+    run.go(2.0)
+    assert run.highest <= 64  # was 128
+    assert run.pace.limit <= 32
+
+
 def test_stops_near_what_the_server_can_use() -> None:
     run = Run(Pace(256, 0.0), delay=0.03, capacity=2000)
     run.go(3.0)
