@@ -31,7 +31,7 @@ _COLUMNS = (
 )  # fmt: skip
 
 _PLOTS_NOTE = (
-    "Circles: the fewest requests in flight that come within 5 % of the best. "
+    "Circles: the fewest requests in flight that come near the best. "
     "Diamonds, at auto: what cp reaches without -j."
 )
 _CELLS_NOTE = (
