@@ -22,7 +22,7 @@ KILLS = 4
 # The share of a run's calls after which it only ends.
 AT_WORK = 0.85
 # Seconds that the last request of a killed run may take to end.
-SETTLE_TIME = 0.5
+SETTLE_TIME = 2.0
 BODIES = {
     "empty": b"", "large": noise(PART_SIZE + 1), "d/small": b"small", "d/tagged": noise(3000),
     "tagged": noise(PART_SIZE + 7),
