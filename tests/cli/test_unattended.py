@@ -331,22 +331,23 @@ def test_two_rekeys_of_one_prefix_do_not_meet(run_process: Run, server: FaultSer
             child.kill()
 
 
+def wait_for_parts(server: FaultServer, child: subprocess.Popen[bytes], count: int) -> None:
+    """Until so many parts were begun. All that a child sends, or one may be seen after its end."""
+    while len(server.seen("UploadPart")) < count:
+        assert child.poll() is None, child.communicate()
+        time.sleep(0.02)
+
+
 def test_a_second_resume_is_refused(run_process: Run, server: FaultServer) -> None:
     Path("large").write_bytes(bytes(6 << 20))
     put = ("put", "large", "s3://bucket/large", "--part-size", "5MiB")
     server.script(Match(operation="UploadPart", times=None), *[Stall("before_head")] * 50)
 
-    def wait_for_part(child: subprocess.Popen[bytes], count: int) -> None:
-        while len(server.seen("UploadPart")) < count:
-            assert child.poll() is None, child.communicate()
-            time.sleep(0.02)
-
     with begin(*put) as child:
-        wait_for_part(child, 1)
+        wait_for_parts(server, child, 2)
         child.kill()
-    seen = len(server.seen("UploadPart"))
     with begin("resume") as first:
-        wait_for_part(first, seen + 1)
+        wait_for_parts(server, first, 3)
         ended = run_process("resume")
         assert ended.status == 2
         said = f"sealift: another sealift resume is going on: process {first.pid}, since 2"
@@ -360,13 +361,10 @@ def test_resume_tells_of_a_command_that_was_killed(server: FaultServer) -> None:
     put = ("put", "large", "s3://bucket/large", "--part-size", "5MiB")
     server.script(Match(operation="UploadPart", times=None), *[Stall("before_head")] * 50)
     with begin(*put) as child:
-        while not server.seen("UploadPart"):
-            time.sleep(0.02)
+        wait_for_parts(server, child, 2)
         child.kill()
-    seen = len(server.seen("UploadPart"))
     with begin("resume") as first:
-        while len(server.seen("UploadPart")) == seen:
-            time.sleep(0.02)
+        wait_for_parts(server, first, 3)
         (pid,) = Path(f"/proc/{first.pid}/task/{first.pid}/children").read_text().split()
         os.kill(int(pid), signal.SIGKILL)
         _, said = first.communicate(timeout=30)
