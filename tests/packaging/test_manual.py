@@ -86,6 +86,8 @@ def test_bash_completes_by_the_file(line: str, expected: set[str]) -> None:
     assert set(told.split()) == expected
 
 
-@pytest.mark.parametrize("shell", [shell for shell in manual.COMPLETIONS if shutil.which(shell)])
+@pytest.mark.parametrize("shell", manual.COMPLETIONS)
 def test_shells_can_read_their_files(shell: str) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
     assert run(shell, "-n", manual.HOME / manual.COMPLETIONS[shell]) == ""
