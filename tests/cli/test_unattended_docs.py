@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import getpass
-import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tests.programs import needs
 
 from sealift.cli.wording import spoken, value_of
 from sealift.console.metrics import Ended, render
@@ -25,14 +24,6 @@ def block(marker: str) -> str:
     """The one block of the page that has this in it."""
     (found,) = [text for text in re.findall(r"```\w*\n(.*?)```", DOC, re.DOTALL) if marker in text]
     return str(found)
-
-
-def needs(program: str) -> str:
-    """The path of a program of another project; the test is skipped without it."""
-    found = shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin")
-    if found is None:
-        pytest.skip(f"{program} is not installed")
-    return found
 
 
 def check(*words: str | Path, stdin: str = "") -> str:

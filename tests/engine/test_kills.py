@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from tests.kills.nursery import Nursery
 from tests.kills.sweep import AT_ONCE, LARGE, TRANSFERS, Ground, Transfer, sweep
 from tests.kills.traces import files_below
 from tests.kit import KEY, Certificate, Do
+from tests.programs import needs
 
 from sealift.errors import UsageError
 from sealift.journal import dead_runs
@@ -106,8 +106,7 @@ def start(ground: Ground, *launcher: str) -> subprocess.Popen[bytes]:
 def test_case_12_what_strace_kills_is_done_by_the_next_run(
     nursery: Nursery, certificate: Certificate, tmp_path: Path, name: str, calls: list[str]
 ) -> None:
-    if shutil.which("strace") is None:
-        pytest.skip("strace is not installed")
+    needs("strace")
     (transfer,) = (transfer for transfer in TRANSFERS if transfer.name == name)
     ground = Ground(nursery, certificate, tmp_path, transfer)
     kills = 0

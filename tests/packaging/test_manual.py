@@ -14,6 +14,7 @@ import pytest
 import typer.main
 from tests.packaging import manual
 from tests.packaging.conftest import run
+from tests.programs import needs
 
 from sealift.cli.app import app
 
@@ -88,6 +89,5 @@ def test_bash_completes_by_the_file(line: str, expected: set[str]) -> None:
 
 @pytest.mark.parametrize("shell", manual.COMPLETIONS)
 def test_shells_can_read_their_files(shell: str) -> None:
-    if shutil.which(shell) is None:
-        pytest.skip(f"{shell} is not installed")
+    needs(shell)
     assert run(shell, "-n", manual.HOME / manual.COMPLETIONS[shell]) == ""

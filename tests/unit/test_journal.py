@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sqlite3
 import stat
@@ -13,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.programs import needs
 from tests.unit.journals import (
     OTHER_SCOPE,
     SCOPE,
@@ -423,8 +423,7 @@ def syncs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     """What is synced in each step, by the suffix of its name."""
     directory = tmp_path_factory.mktemp("syncs")
     command = [*STRACE, sys.executable, "-c", SYNCING, str(directory / "state"), TOKENS[0], SCOPE]
-    if shutil.which("strace") is None:
-        pytest.skip("strace is not installed")
+    needs("strace")
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     found: dict[str, list[str]] = {}
     for line in done.stderr.splitlines():

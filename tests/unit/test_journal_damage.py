@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.programs import needs
 from tests.unit.journals import (
     SCOPE,
     TOKENS,
@@ -261,8 +262,7 @@ _CALL = re.compile(
 
 def test_case_15_a_run_killed_after_any_system_call_is_whole(state: State, tmp_path: Path) -> None:
     """All that a run does to its files, made again one by one: each is a state without damage."""
-    if shutil.which("strace") is None:
-        pytest.skip("strace is not installed")
+    needs("strace")
     trace = "trace=openat,write,pwrite64,ftruncate,unlink"
     command = ["strace", "-f", "-qq", "-y", "-xx", "-s", "9000", "-e", trace, "-e", "signal=none"]
     log = tmp_path / "log"

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.programs import needs
 from tests.unit.journals import (
     SCOPE,
     TOKENS,
@@ -243,8 +244,7 @@ with dead_runs(sys.argv[1], damaged) as found:
 )
 def test_what_the_system_refuses(state: State, inject: str, reason: str, step: int) -> None:
     """A lock that cannot be had is not one that is held; what is not synced is not durable."""
-    if shutil.which("strace") is None:
-        pytest.skip("strace is not installed")
+    needs("strace")
     state.directory.mkdir(parents=True)
     done = subprocess.run(
         ["strace", "-f", "-qq", "-o", "/dev/null", "-P", str(state.directory),

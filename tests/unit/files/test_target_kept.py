@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.programs import needs
 
 from sealift.errors import LocalFileError
 from sealift.files.target import Target, TargetFile
@@ -264,8 +264,7 @@ target.close()
 @pytest.mark.parametrize("durability", list(Durability))
 def test_what_is_synced(tmp_path: Path, durability: Durability) -> None:
     """NONE nothing, FILE the files, DIR also each directory that got a new name, once it has it."""
-    if shutil.which("strace") is None:
-        pytest.skip("strace is not installed")
+    needs("strace")
     trace = "trace=fsync,fdatasync,sync,syncfs,sync_file_range,rename,renameat,renameat2"
     root = tmp_path / "new" / "root"
     done = subprocess.run(
